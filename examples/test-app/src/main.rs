@@ -1,0 +1,2 @@
+//! A trace every two seconds.
+fn main() {}
