@@ -1,1 +1,7 @@
-//! crate
+//! OpenTelemetry traces through Kafka.
+
+pub mod config;
+pub mod health;
+pub mod internal_telemetry;
+pub mod limits;
+pub mod threads;

@@ -1,0 +1,45 @@
+//! librdkafka's own figures, from its statistics, by client.
+
+use prometheus::{IntCounterVec, IntGaugeVec};
+
+use super::Registry;
+
+/// Metrics of `kafka/`.
+pub struct KafkaMetrics {
+    /// Records in librdkafka's queues, by client.
+    pub queued_records: IntGaugeVec,
+    /// Payload bytes in librdkafka's queues, by client.
+    pub queued_bytes: IntGaugeVec,
+    /// Broker round trip, 99th percentile of the last interval, by client.
+    pub round_trip_us_p99: IntGaugeVec,
+    /// Delivery reports that failed, by error.
+    pub delivery_errors: IntCounterVec,
+}
+
+impl KafkaMetrics {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        Self {
+            queued_records: registry.gauges(
+                "kafka_client_queued_records",
+                "records in librdkafka's queues",
+                &["client"],
+            ),
+            queued_bytes: registry.gauges(
+                "kafka_client_queued_bytes",
+                "payload bytes in librdkafka's queues",
+                &["client"],
+            ),
+            round_trip_us_p99: registry.gauges(
+                "kafka_client_round_trip_microseconds_p99",
+                "99th percentile of the broker round trip in librdkafka's last interval",
+                &["client"],
+            ),
+            delivery_errors: registry.counters(
+                "kafka_delivery_errors_total",
+                "records whose delivery failed, by librdkafka's error",
+                "error",
+                &[],
+            ),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! OTLP in: connections, requests, bytes, refusals.
+//!
+//! `requests_received_total` = the sum over `requests_total` + `requests_in_flight`.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge};
+
+use super::Registry;
+
+/// Metrics of `receive/`.
+pub struct ReceiveMetrics {
+    /// Connections open now.
+    pub connections: IntGauge,
+    /// Connections closed at accept.
+    pub connections_refused: IntCounter,
+    /// Export requests that arrived.
+    pub requests_received: IntCounter,
+    /// Export requests answered, by outcome.
+    pub requests: IntCounterVec,
+    /// Export requests not yet answered.
+    pub requests_in_flight: IntGauge,
+    /// Request bytes as they came over the wire.
+    pub bytes: IntCounter,
+    /// Charged now against the budget of bytes in flight.
+    pub bytes_in_flight: IntGauge,
+    /// Requests refused as retryable, by reason.
+    pub refusals: IntCounterVec,
+}
+
+/// Values of the label `outcome` of `receive_requests_total`.
+pub(crate) const REQUEST_OUTCOMES: &[&str] = &[
+    "acknowledged",
+    "invalid",
+    "too_large",
+    "refused",
+    "failed",
+    "timed_out",
+    "cancelled",
+    "unimplemented",
+];
+
+/// Values of the label `reason` of `receive_refusals_total`.
+pub(crate) const REFUSAL_REASONS: &[&str] =
+    &["budget", "connection_budget", "queue_full", "broker_unreachable", "shutting_down"];
+
+impl ReceiveMetrics {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        Self {
+            connections: registry.gauge("receive_connections", "OTLP connections open now"),
+            connections_refused: registry.counter(
+                "receive_connections_refused_total",
+                "OTLP connections closed at accept because OTLP_CONNECTIONS_MAX were open",
+            ),
+            requests_received: registry.counter(
+                "receive_requests_received_total",
+                "export requests that arrived; equals the sum of receive_requests_total and \
+                 receive_requests_in_flight",
+            ),
+            requests: registry.counters(
+                "receive_requests_total",
+                "export requests answered, by outcome",
+                "outcome",
+                REQUEST_OUTCOMES,
+            ),
+            requests_in_flight: registry
+                .gauge("receive_requests_in_flight", "export requests not yet answered"),
+            bytes: registry.counter(
+                "receive_bytes_total",
+                "bytes of export requests as they came over the wire, compressed or not",
+            ),
+            bytes_in_flight: registry.gauge(
+                "receive_bytes_in_flight",
+                "bytes charged against the budget OTLP_BYTES_IN_FLIGHT_MAX",
+            ),
+            refusals: registry.counters(
+                "receive_refusals_total",
+                "export requests refused with UNAVAILABLE and RetryInfo, by reason",
+                "reason",
+                REFUSAL_REASONS,
+            ),
+        }
+    }
+}
