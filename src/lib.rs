@@ -3,5 +3,9 @@
 pub mod config;
 pub mod health;
 pub mod internal_telemetry;
+pub mod kafka;
 pub mod limits;
+pub mod otlp;
+pub mod publish;
+pub mod receive;
 pub mod threads;

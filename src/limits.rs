@@ -47,8 +47,51 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Accepted connections on their way to a receive thread.
 pub const ACCEPT_QUEUE_DEPTH: usize = 128;
+/// A new connection that says nothing for this long is closed.
+pub const PREFACE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause after a failed accept: out of file descriptors, the next try would fail at once.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The retry delay that every UNAVAILABLE carries: long enough to matter, short against 10 s.
 pub const RETRY_DELAY: Duration = Duration::from_millis(500);
+
+// split
+
+/// What repeating Resources and scopes may add to a request, at the least, in bytes.
+///
+/// A request may grow by its own size when it is split; a small one may grow by this much, so that
+/// 50 traces under one 10 KiB Resource still get a record each.
+pub const SPLIT_HEADER_BUDGET_BYTES_MIN: usize = 1024 * 1024;
+
+/// Scratch that a splitter keeps from one request to the next, in bytes.
+///
+/// About 30,000 spans of a trace each. A larger request is rare: what it needed is given back, so
+/// that one of them does not hold memory in every worker for good.
+pub const SPLIT_SCRATCH_BYTES_KEPT_MAX: usize = 4 * 1024 * 1024;
+
+/// Scratch that a splitter may take per byte of a request, whatever the request holds.
+///
+/// An accepted span has at least 30 bytes and costs at most 164 bytes of tables, which may have
+/// doubled just before the last entry.
+pub const SPLIT_SCRATCH_BYTES_PER_REQUEST_BYTE_MAX: usize = 12;
+
+/// Slots of the trace table for the smallest request; a power of two.
+pub const SPLIT_TABLE_SLOTS_MIN: usize = 64;
+
+/// Bytes of request for which the trace table begins with one slot: about a span's size, so that
+/// a request of one-span traces fits without growing the table.
+pub const SPLIT_TABLE_BYTES_PER_SLOT: usize = 256;
+
+/// How deep attribute values may nest: an array in an array is two levels.
+///
+/// Jaeger and the Collector decode values by unbounded recursion and die of stack overflow
+/// (opentelemetry-collector issue 15301). No SDK emits more than a handful of levels.
+pub const NESTING_DEPTH_MAX: usize = 64;
+
+/// How deep groups may nest in an unknown field. OTLP has no groups: this only bounds the work of
+/// skipping what a future or foreign field might hold.
+pub const GROUP_DEPTH_MAX: usize = 64;
+
+const _: () = assert!(SPLIT_TABLE_SLOTS_MIN.is_power_of_two());
 
 // publish
 
@@ -59,6 +102,17 @@ pub const PUBLISH_QUEUE_DEPTH: usize = 1024;
 pub const RECORD_BYTES_DEFAULT: usize = 900 * KIB;
 /// Largest ratio of inflated to compressed bytes; deflate cannot honestly exceed 1032.
 pub const INFLATE_RATIO_MAX: usize = 1000;
+
+/// Output buffers grow by at least this much, and double from there.
+pub const INFLATE_STEP_BYTES: usize = 64 * KIB;
+/// Largest zstd window, 2^23 = 8 MiB: what RFC 8878 recommends decoders to support.
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// Buffers larger than this are given back after the request that needed them.
+pub const SCRATCH_BYTES_KEPT: usize = 4 * MIB;
+/// How long a worker waits for a request before it gives a sign of life.
+pub const WORKER_WAIT: Duration = Duration::from_secs(1);
+/// librdkafka's queue is full: how long to leave it to the delivery thread before the next try.
+pub const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(1);
 
 // kafka
 
@@ -79,6 +133,16 @@ pub const TOPIC_PARTITIONS_DEFAULT: i32 = 8;
 pub const METADATA_AGE_MAX: Duration = Duration::from_secs(10);
 /// How often metadata is asked for.
 pub const METADATA_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest wait for one metadata answer.
+pub const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a delivery thread or a watch sleeps at most before it looks at its stop flag.
+pub const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Records that wait for the broker this long without one acknowledged mean "not ready".
+pub const DELIVERY_STALL_MAX: Duration = Duration::from_secs(10);
+/// While a topic is missing, its creation is tried this often.
+pub const TOPIC_CREATE_INTERVAL: Duration = Duration::from_secs(10);
+/// How often librdkafka reports its own figures.
+pub const STATISTICS_INTERVAL: Duration = Duration::from_secs(5);
 /// Longest wait for an answer of the broker to an administrative question.
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -7,6 +7,6 @@ mod sections;
 
 pub use sections::{
     AdminConfig, Compression, Config, ForwardConfig, KafkaConfig, LogConfig, LogFormat,
-    Partitioner, Pinning, PublishConfig, ReceiveConfig, RecordMode, Role, Secret, ShutdownConfig,
+    Partitioner, Pinning, PublishConfig, ReceiveConfig, Role, Secret, ShutdownConfig,
     ThreadsConfig, TopicConfig,
 };

@@ -4,6 +4,8 @@
 
 use std::{fmt, net::IpAddr, time::Duration};
 
+use crate::otlp::RecordMode;
+
 /// Every setting of the process.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -80,15 +82,6 @@ pub struct PublishConfig {
     pub record_bytes_max: usize,
     /// `KAFKA_PARTITIONER`.
     pub partitioner: Partitioner,
-}
-
-/// What one record holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordMode {
-    /// One record per trace per request, keyed by trace id.
-    Trace,
-    /// One record per partition per request, null key, same placement.
-    Partition,
 }
 
 /// How a trace id becomes a partition.

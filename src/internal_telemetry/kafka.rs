@@ -3,6 +3,7 @@
 use prometheus::{IntCounterVec, IntGaugeVec};
 
 use super::Registry;
+use crate::kafka::DeliveryError;
 
 /// Metrics of `kafka/`.
 pub struct KafkaMetrics {
@@ -38,7 +39,7 @@ impl KafkaMetrics {
                 "kafka_delivery_errors_total",
                 "records whose delivery failed, by librdkafka's error",
                 "error",
-                &[],
+                &DeliveryError::ALL.map(DeliveryError::as_str),
             ),
         }
     }
