@@ -1,1 +1,4 @@
 //! crate
+
+pub mod limits;
+pub mod otlp;
