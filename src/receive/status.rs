@@ -36,9 +36,11 @@ pub(super) fn reply(answer: Answer) -> (Response<Body>, &'static str) {
             let outcome = if cause.is_refusal() { "refused" } else { "failed" };
             (unavailable(cause), outcome)
         }
-        Answer::TimedOut(_) => {
-            (failure(Code::DeadlineExceeded, "no acknowledgement within the deadline"), "timed_out")
+        Answer::TimedOut => {
+            let why = "no acknowledgement within the deadline";
+            (failure(Code::DeadlineExceeded, why), "timed_out")
         }
+        Answer::Cancelled => (failure(Code::Cancelled, "the request broke off"), "cancelled"),
     }
 }
 
