@@ -146,6 +146,9 @@ pub const STATISTICS_INTERVAL: Duration = Duration::from_secs(5);
 /// Longest wait for an answer of the broker to an administrative question.
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Room for a dead letter's headers and framing beside the record it carries.
+pub const DEAD_LETTER_HEADROOM_BYTES: usize = 64 * KIB;
+
 // forward
 
 /// Default of `FORWARD_BATCH_BYTES`: Jaeger and the Collector refuse more than 4 MiB by default,

@@ -14,7 +14,7 @@ mod topics;
 pub use delivery::{Deliver, DeliveryError};
 pub use metadata::{MetadataSource, MetadataWatch, TopicState, TopicWatch};
 pub use producer::{DeliveryLoop, ProduceError, Producer};
-pub use topics::{TopicPlan, ensure_topics};
+pub use topics::{TopicPlan, ensure_topics, topic_plans};
 
 use thiserror::Error;
 

@@ -13,7 +13,10 @@ use rdkafka::{
 };
 
 use super::{KafkaError, settings};
-use crate::{config::KafkaConfig, limits::ADMIN_TIMEOUT};
+use crate::{
+    config::{Config, KafkaConfig},
+    limits::{ADMIN_TIMEOUT, DEAD_LETTER_HEADROOM_BYTES},
+};
 
 /// A topic as it is to be created when missing.
 #[derive(Clone, Debug)]
@@ -28,6 +31,25 @@ pub struct TopicPlan {
     pub message_bytes_max: Option<usize>,
     /// Largest batch we may send: an existing topic that takes less is reported.
     pub batch_bytes: usize,
+}
+
+/// The topics that a process with this configuration needs.
+pub fn topic_plans(config: &Config) -> Vec<TopicPlan> {
+    let topic = &config.kafka.topic;
+    let plan = |name: &str, message_bytes_max| TopicPlan {
+        name: name.to_owned(),
+        partitions: topic.partitions,
+        replication: topic.replication,
+        message_bytes_max,
+        batch_bytes: config.kafka.batch_bytes,
+    };
+    let mut plans = vec![plan(&topic.name, None)];
+    if config.role.forwards() {
+        // A dead letter is the whole record and its headers.
+        let bytes_max = config.publish.record_bytes_max + DEAD_LETTER_HEADROOM_BYTES;
+        plans.push(plan(&config.forward.dead_letter_topic, Some(bytes_max)));
+    }
+    plans
 }
 
 /// Creates what is missing and warns of limits that are too small; true when the broker answered.
