@@ -4,4 +4,5 @@ pub mod config;
 pub mod health;
 pub mod internal_telemetry;
 pub mod limits;
+pub mod logging;
 pub mod threads;
