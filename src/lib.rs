@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod health;
+pub mod healthcheck;
 pub mod internal_telemetry;
 pub mod limits;
 pub mod logging;
