@@ -3,12 +3,14 @@
 //! Defaults are what `--help` shows; bounds are what validation refuses to exceed. The constants at
 //! the end add up every pool: what may be held in memory under overload is a number, not a hope.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 /// One kibibyte.
 pub const KIB: usize = 1024;
 /// One mebibyte.
 pub const MIB: usize = 1024 * KIB;
+/// One gibibyte.
+pub const GIB: usize = 1024 * MIB;
 
 // receive
 
@@ -175,13 +177,66 @@ pub const HEARTBEAT_AGE_MAX: Duration = Duration::from_secs(30);
 pub const DRAIN_DELAY_DEFAULT: Duration = Duration::from_millis(0);
 /// Default of `SHUTDOWN_DEADLINE`: below the 30 s after which Kubernetes kills.
 pub const SHUTDOWN_DEADLINE_DEFAULT: Duration = Duration::from_secs(25);
+/// Longest wait of `healthcheck` for the admin page: below the timeouts of common probes.
+pub const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Most of the page that `healthcheck` reads: `/readyz` names its reasons in far less.
+pub const HEALTHCHECK_ANSWER_BYTES_MAX: u64 = 16 * KIB as u64;
+
+// what a setting may be: narrower would forbid sensible choices, wider would hide typing errors
+
+/// A file named by `*_FILE`: room for a bundle of certificates, not for a wrong path.
+pub const SETTING_FILE_BYTES_MAX: usize = MIB;
+/// `OTLP_REQUEST_BYTES_MAX`: one batch of an SDK fits, and four shares fit the largest budget.
+pub const REQUEST_BYTES_RANGE: RangeInclusive<usize> = 64 * KIB..=GIB;
+/// `OTLP_BYTES_IN_FLIGHT_MAX`: four of the smallest requests, up to a large machine's memory.
+pub const BYTES_IN_FLIGHT_RANGE: RangeInclusive<usize> = 256 * KIB..=64 * GIB;
+/// librdkafka looks for records past [`MESSAGE_TIMEOUT`] once a second, so a reply must wait for
+/// one more second, and longer than minutes no client waits.
+pub const REPLY_DEADLINE_RANGE: RangeInclusive<Duration> =
+    Duration::from_secs(MESSAGE_TIMEOUT.as_secs() + 1)..=Duration::from_secs(300);
+/// `OTLP_CONNECTIONS_MAX`: one file descriptor each.
+pub const CONNECTIONS_RANGE: RangeInclusive<usize> = 1..=65_536;
+/// `OTLP_STREAMS_MAX`.
+pub const STREAMS_RANGE: RangeInclusive<u32> = 1..=65_536;
+/// `KAFKA_RECORD_BYTES_MAX`: a span of a few KiB fits, below what brokers take in one request.
+pub const RECORD_BYTES_RANGE: RangeInclusive<usize> = 4 * KIB..=64 * MIB;
+/// `KAFKA_LINGER`: every reply waits for it.
+pub const LINGER_RANGE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(1);
+/// `KAFKA_BATCH_BYTES`: a broker's `socket.request.max.bytes` is 100 MiB by default.
+pub const BATCH_BYTES_RANGE: RangeInclusive<usize> = 16 * KIB..=96 * MIB;
+/// Beside key and value, a batch of one record holds a header of 61 B and up to 36 B of lengths.
+pub const BATCH_FRAMING_BYTES: usize = 128;
+/// `KAFKA_TOPIC_PARTITIONS`.
+pub const TOPIC_PARTITIONS_RANGE: RangeInclusive<i32> = 1..=10_000;
+/// `KAFKA_TOPIC_REPLICATION`: the protocol's 16 bits.
+pub const TOPIC_REPLICATION_MAX: i32 = i16::MAX as i32;
+/// `FORWARD_BATCH_BYTES`: backends that take more than 4 MiB are configured to.
+pub const FORWARD_BATCH_BYTES_RANGE: RangeInclusive<usize> = 64 * KIB..=64 * MIB;
+/// `FORWARD_BATCH_AGE`: 0 sends what one poll returned.
+pub const FORWARD_BATCH_AGE_RANGE: RangeInclusive<Duration> =
+    Duration::ZERO..=Duration::from_secs(10);
+/// `FORWARD_REQUESTS_IN_FLIGHT`: each may hold a whole batch.
+pub const FORWARD_REQUESTS_RANGE: RangeInclusive<usize> = 1..=64;
+/// `FORWARD_REQUEST_TIMEOUT`.
+pub const FORWARD_TIMEOUT_RANGE: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(300);
+/// `FORWARD_RETRY_BACKOFF_MIN` and `_MAX`.
+pub const FORWARD_BACKOFF_RANGE: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(600);
+/// `RECEIVE_THREADS`, `PUBLISH_THREADS`, `FORWARD_THREADS`.
+pub const THREADS_RANGE: RangeInclusive<usize> = 1..=256;
+/// `DRAIN_DELAY`.
+pub const DRAIN_DELAY_RANGE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(600);
+/// `SHUTDOWN_DEADLINE`.
+pub const SHUTDOWN_DEADLINE_RANGE: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(3600);
 
 // What must hold between them.
 
 const _: () =
     assert!(REQUEST_BYTES_DEFAULT * BUDGET_SHARES_PER_CONNECTION <= BYTES_IN_FLIGHT_DEFAULT);
 const _: () = assert!(BATCH_BYTES_DEFAULT < 1_048_588);
-const _: () = assert!(RECORD_BYTES_DEFAULT < BATCH_BYTES_DEFAULT);
+const _: () = assert!(RECORD_BYTES_DEFAULT + BATCH_FRAMING_BYTES <= BATCH_BYTES_DEFAULT);
 const _: () = assert!(MESSAGE_TIMEOUT.as_millis() < REPLY_DEADLINE_DEFAULT.as_millis());
 const _: () = assert!(PRODUCER_QUEUE_KIB * KIB > BYTES_IN_FLIGHT_DEFAULT);
 const _: () = assert!(RECORD_BYTES_DEFAULT < FORWARD_BATCH_BYTES_DEFAULT);
