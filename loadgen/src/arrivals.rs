@@ -72,6 +72,12 @@ impl Judged {
         judged
     }
 
+    /// Drops up to `span_count` spans, as a receiver that loses them would; returns how many.
+    pub(crate) fn lose(&mut self, span_count: u64) -> u64 {
+        let lost = self.spans.len().min(usize::try_from(span_count).unwrap_or(usize::MAX));
+        self.spans.drain(..lost).count() as u64
+    }
+
     fn scope(
         &mut self,
         checksums: &mut Checksums,
@@ -107,14 +113,6 @@ impl Arrivals {
             } else if worker.spans.count(sequence + 1..span.trace_end) > 0 {
                 worker.reordered += 1;
             }
-        }
-    }
-
-    /// Forgets that `span_count` spans arrived, the first ones that it finds: for a sink that
-    /// plays a lossy receiver.
-    pub(crate) fn forget(&mut self, mut span_count: u64) {
-        for worker in self.workers.values_mut() {
-            span_count -= worker.spans.remove_first(span_count);
         }
     }
 

@@ -59,19 +59,6 @@ impl Bitmap {
         }
         count
     }
-
-    /// Takes up to `count` numbers out, smallest first; returns how many.
-    pub(crate) fn remove_first(&mut self, count: u64) -> u64 {
-        let mut removed = 0;
-        for word in &mut self.words {
-            while *word != 0 && removed < count {
-                *word &= *word - 1;
-                removed += 1;
-            }
-        }
-        self.len -= removed;
-        removed
-    }
 }
 
 #[cfg(test)]
@@ -95,18 +82,5 @@ mod tests {
             }
         }
         assert_eq!(Bitmap::from_words(bitmap.words().to_vec()), bitmap);
-    }
-
-    /// The smallest numbers go first, and no more than there are.
-    #[test]
-    fn the_smallest_numbers_are_removed() {
-        let mut bitmap = Bitmap::default();
-        for number in [3, 70, 71] {
-            bitmap.insert(number);
-        }
-        assert_eq!(bitmap.remove_first(2), 2);
-        assert_eq!((bitmap.count(0..71), bitmap.count(71..72)), (0, 1));
-        assert_eq!(bitmap.remove_first(2), 1);
-        assert_eq!(bitmap.len(), 0);
     }
 }

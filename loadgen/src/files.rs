@@ -71,7 +71,7 @@ impl Format {
             Ok(file) => Bytes::from(file),
             Err(source) => return Err(FileError::Io { path, source }),
         };
-        let Format { magic, version: known, name } = *self;
+        let Self { magic, version: known, name } = *self;
         if !content.starts_with(&magic) {
             return Err(FileError::Foreign { path, name });
         }

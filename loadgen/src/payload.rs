@@ -135,9 +135,10 @@ impl Payload {
         assert_eq!(body.len(), template.body.len(), "a body of the other kind");
 
         let mut sequence = request * u64::from(spans_per_request);
-        let mut trace = sequence / u64::from(spans_per_trace);
+        let first_trace = sequence / u64::from(spans_per_trace);
         // Either a trace ends within the request, or the request within a trace.
-        for spans in template.spans.chunks(spans_per_trace as usize) {
+        let traces = template.spans.chunks(spans_per_trace as usize);
+        for (trace, spans) in (first_trace..).zip(traces) {
             let trace_id = TraceOrigin { run, worker, trace }.id();
             let root_sequence = trace * u64::from(spans_per_trace);
             let root_id = SpanOrigin { worker, sequence: root_sequence }.id();
@@ -152,7 +153,6 @@ impl Payload {
                 put(body, offsets.end_time, (start + SPAN_DURATION_NANOS).to_le_bytes());
                 sequence += 1;
             }
-            trace += 1;
         }
     }
 }

@@ -101,6 +101,17 @@ fn foreign_spans_are_counted() {
     assert_eq!((arrivals.foreign, arrivals.distinct()), (1, 3));
 }
 
+/// A lossy receiver forgets as many spans as it is told to, and no more.
+#[test]
+fn spans_are_lost_on_demand() {
+    let mut judged = Judged::new(request(0));
+    assert_eq!(judged.lose(3), 3);
+    assert_eq!(judged.lose(3), 1);
+    let mut arrivals = Arrivals::default();
+    arrivals.record(&judged);
+    assert_eq!(arrivals.distinct(), 0);
+}
+
 /// Arrivals read are the arrivals written.
 #[test]
 fn arrivals_survive_their_file() {

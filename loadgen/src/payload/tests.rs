@@ -54,7 +54,7 @@ fn ids_and_parents_follow_the_sequence() {
         assert_eq!(SpanOrigin::read(&span.span_id), Some(SpanOrigin { worker, sequence }));
         let origin = TraceOrigin { run: RunId(9), worker, trace };
         assert_eq!(TraceOrigin::read(&span.trace_id), Some(origin));
-        if sequence % 3 == 0 {
+        if sequence.is_multiple_of(3) {
             assert!(span.parent_span_id.is_empty());
         } else {
             assert_eq!(span.parent_span_id, SpanOrigin { worker, sequence: trace * 3 }.id());
