@@ -32,16 +32,16 @@ impl Progress {
         self.acknowledged_spans.load(Ordering::Relaxed)
     }
 
-    /// The progress line, `elapsed` after the start; `before` spans were acknowledged a second ago.
-    pub(crate) fn line(&self, elapsed: Duration, before: u64) -> String {
-        let acknowledged = self.acknowledged();
+    /// The progress line, `elapsed` after the start: `acknowledged` spans, a second ago `before`.
+    pub(crate) fn line(&self, elapsed: Duration, acknowledged: u64, before: u64) -> String {
         let ended = self.ended_requests.load(Ordering::Relaxed);
         let in_flight = self.started_requests.load(Ordering::Relaxed).saturating_sub(ended);
+        let other = self.other_spans.load(Ordering::Relaxed);
         format!(
-            "{:>4} s  {:>9} spans/s  acknowledged {acknowledged}  other {}  requests in flight {in_flight}",
+            "{:>4} s  {:>9} spans/s  acknowledged {acknowledged}  other {other}  \
+             requests in flight {in_flight}",
             elapsed.as_secs(),
             acknowledged - before,
-            self.other_spans.load(Ordering::Relaxed),
         )
     }
 }
@@ -62,7 +62,7 @@ mod tests {
         }
         progress.ended(Outcome::Acknowledged, 10);
         progress.ended(Outcome::Partial { rejected: 4 }, 10);
-        let line = progress.line(Duration::from_secs(2), 6);
+        let line = progress.line(Duration::from_secs(2), progress.acknowledged(), 6);
         for part in ["2 s", "10 spans/s", "acknowledged 16", "other 4", "in flight 1"] {
             assert!(line.contains(part), "{line:?} lacks {part:?}");
         }

@@ -174,8 +174,9 @@ fn watch_run(
         loop {
             tokio::select! {
                 _ = second.tick() => {
-                    eprintln!("{}", progress.line(start.elapsed(), before));
-                    before = progress.acknowledged();
+                    let acknowledged = progress.acknowledged();
+                    eprintln!("{}", progress.line(start.elapsed(), acknowledged, before));
+                    before = acknowledged;
                 }
                 () = termination.received() => plan.interrupt(),
                 _ = ended.recv() => return Ok(()),

@@ -94,3 +94,71 @@ fn record(message: &BorrowedMessage<'_>, arrivals: &mut Arrivals) -> Result<(), 
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 const POLL_MAX: Duration = Duration::from_millis(100);
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::ClientConfig;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+
+    use super::{REQUEST_MAX, TopicError, read};
+    use crate::ids::{RunId, WorkerId};
+    use crate::payload::{FieldOrder, GRPC_PREFIX_BYTES, Payload, Shape, Stamp};
+
+    const TOPIC: &str = "spans";
+
+    fn cluster_with(
+        values: &[(i32, Option<&[u8]>)],
+    ) -> MockCluster<'static, DefaultProducerContext> {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic(TOPIC, 3, 1).unwrap();
+        let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
+            .set("bootstrap.servers", cluster.bootstrap_servers())
+            .create()
+            .unwrap();
+        for (partition, value) in values {
+            let mut record = BaseRecord::to(TOPIC).key("key").partition(*partition);
+            record.payload = *value;
+            producer.send::<str, [u8]>(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(REQUEST_MAX).unwrap();
+        cluster
+    }
+
+    /// Every partition is read to its end, tombstones and empty partitions included.
+    #[test]
+    fn a_topic_is_read_to_its_end() {
+        let payload = Payload::new(Shape {
+            run: RunId(1),
+            spans_per_request: 4,
+            spans_per_trace: 2,
+            span_bytes: 290,
+            field_order: FieldOrder::Descending,
+            seed: 0,
+        })
+        .unwrap();
+        let bodies: Vec<_> = (0..10)
+            .map(|request| {
+                let mut body = payload.template(true).to_vec();
+                payload.patch(&mut body, Stamp { worker: WorkerId(1), request, unix_nanos: 1 });
+                body.split_off(GRPC_PREFIX_BYTES)
+            })
+            .collect();
+        let mut values: Vec<_> =
+            (0..).zip(&bodies).map(|(number, body)| (number % 2, Some(&body[..]))).collect();
+        values.push((0, None));
+        let cluster = cluster_with(&values);
+        let arrivals = read(&cluster.bootstrap_servers(), TOPIC).unwrap();
+        assert_eq!((arrivals.distinct(), arrivals.foreign), (40, 0));
+        let worker = &arrivals.workers[&(RunId(1), WorkerId(1))];
+        assert_eq!((worker.duplicate, worker.reordered, worker.corrupt), (0, 0, 0));
+    }
+
+    /// A value that is no OTLP request ends the reading, and is named.
+    #[test]
+    fn unreadable_values_are_named() {
+        let cluster = cluster_with(&[(1, Some(b"\xff\xff\xff"))]);
+        let error = read(&cluster.bootstrap_servers(), TOPIC).unwrap_err();
+        assert!(matches!(error, TopicError::Unreadable { partition: 1, offset: 0, .. }), "{error}");
+    }
+}

@@ -193,33 +193,62 @@ fn a_lossy_receiver_is_caught() {
     assert_eq!((&verdict["arrived"], &verdict["lost"]), (&1_999.into(), &1.into()));
 }
 
-/// A receiver that answers too late leaves no verdict: what arrived of it is unconfirmed.
+/// A receiver that does not answer in time leaves no verdict; with no other, the run is void.
 #[test]
-fn late_answers_are_unconfirmed() {
-    let args = ["--in-flight", "2", "--requests", "2", "--timeout", "50ms"];
+fn late_answers_are_timeouts() {
     let folder = tempfile::tempdir().unwrap();
-    let ledger = folder.path().join("ledger");
-    let sink = Sink::start(&["--fail-first", "1"]);
-    let slow = Sink::start(&["--delay", "60s"]);
-    let output = loadgen("run")
-        .args(["--endpoint", &slow.endpoint, "--json", "-"])
-        .args(args)
-        .output()
-        .unwrap();
-    let (code, run_report) = report(&output);
-    assert_eq!(code, 3, "nothing was acknowledged: the run is void");
-    assert_eq!(run_report["spans"]["timed_out"], run_report["spans"]["generated"]);
-    assert!(run_report["void"].is_string());
+    let sink = Sink::start(&["--delay", "60s"]);
+    let args = ["--in-flight", "20", "--timeout", "50ms"];
+    let (code, run) = run(&sink.endpoint, &folder.path().join("ledger"), &args);
+    assert_eq!(code, 3);
+    assert_eq!(run["spans"]["timed_out"], 2_000);
+    assert!(run["void"].is_string());
+}
 
+/// Spans that arrive although their request was refused are unconfirmed; those that arrive twice
+/// are duplicates. Neither is a loss.
+#[test]
+fn unconfirmed_and_duplicate_spans_are_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+    let sink = Sink::start(&["--fail-first", "1"]);
     // The same run twice: what the first ledger calls refused, the second run delivers.
-    let same_run = ["--in-flight", "1", "--run-id", "abc", "--connections", "1"];
-    run(&sink.endpoint, &ledger, &same_run);
-    run(&sink.endpoint, &folder.path().join("other"), &same_run);
-    let (_, arrived) = sink.stop();
-    let (code, verdict) = verify(&ledger, &arrived);
+    let same_run = ["--in-flight", "1", "--run-id", "abc"];
+    run(&sink.endpoint, &first, &same_run);
+    run(&sink.endpoint, &second, &same_run);
+    let (code, verdict) = verify(&first, &sink.stop().1);
     assert_eq!((code, &verdict["lost"]), (0, &0.into()));
     assert_eq!(verdict["arrived_unconfirmed"], 100);
     assert_eq!(verdict["duplicate"], 1_900);
+}
+
+/// A receiver that restarts is connected to again, and with `--retry` gets every span.
+#[test]
+fn a_restarted_receiver_gets_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger");
+    let mut before = Sink::start(&["--until-spans", "500"]);
+    let endpoint = before.endpoint.clone();
+    let running = loadgen("run")
+        .args(["--endpoint", &endpoint, "--rate", "4k", "--requests", "20"])
+        .args(["--spans-per-request", "100", "--spans-per-trace", "10", "--connections", "2"])
+        .args(["--retry", "--json", "-", "--ledger"])
+        .arg(&ledger)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert_eq!(before.wait(), Some(0));
+    let after = Sink::start(&["--listen", endpoint.strip_prefix("http://").unwrap()]);
+    let (code, run) = report(&running.wait_with_output().unwrap());
+    assert_eq!((code, &run["spans"]["acknowledged"]), (0, &2_000.into()), "{run}");
+    assert!(run["reconnects"].as_u64() >= Some(1), "{run}");
+
+    // What the first receiver had acknowledged did not arrive at the second.
+    let (code, verdict) = verify(&ledger, &after.stop().1);
+    let lost = verdict["lost"].as_u64().unwrap();
+    assert_eq!((code, lost + verdict["arrived"].as_u64().unwrap()), (1, 2_000));
+    assert!(lost >= 500, "{verdict}");
 }
 
 /// A sink ends by itself when it has what it waits for, and says so when it does not get it.
