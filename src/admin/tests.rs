@@ -249,9 +249,10 @@ fn late_clients_are_closed() {
 #[test]
 fn slow_reader_waits_alone() {
     let pages = Pages::serve();
-    for partition in 0..50_000 {
+    // More than the kernel buffers on both sides of a loopback connection.
+    for series in 0..8 {
         let lag = &pages.telemetry.forward.lag_records;
-        lag.with_label_values(&[&partition.to_string()]).set(1);
+        lag.with_label_values(&[&format!("{series}{}", "x".repeat(MIB))]).set(1);
     }
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4 * KIB).unwrap();
@@ -263,7 +264,7 @@ fn slow_reader_waits_alone() {
     slow.read_exact(&mut first).unwrap();
     assert_eq!(pages.get("/healthz").status, 200);
     let reply = Reply::read(&mut slow);
-    assert!(reply.body.len() > 2 * MIB, "{}", reply.body.len());
+    assert!(reply.body.len() > 8 * MIB, "{}", reply.body.len());
     assert!(reply.head.contains(&format!("Content-Length: {}", reply.body.len())));
 }
 
