@@ -122,12 +122,17 @@ impl Condition {
         state.why = why.into();
     }
 
+    /// True when readiness depends on it.
+    pub fn required(&self) -> bool {
+        self.required
+    }
+
     /// True when the condition holds.
     pub fn holds(&self) -> bool {
         lock(&self.state).holds
     }
 
-    /// `name: ok|waiting for 3s (required): why`, for `/readyz?verbose`.
+    /// `name: ok|not ok for 3s: why`, for `/readyz`.
     pub fn describe(&self) -> String {
         let state = lock(&self.state);
         let verdict = if state.holds { "ok" } else { "not ok" };
@@ -140,6 +145,18 @@ impl Condition {
 /// A poisoned lock is used as it is: every write under it is complete or absent.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+impl Health {
+    /// With a loop called `thread` that has been silent for twice the time allowed.
+    pub(crate) fn with_stuck_loop(thread: &str) -> Self {
+        let start =
+            Instant::now().checked_sub(HEARTBEAT_AGE_MAX * 2).expect("machine is up longer");
+        let health = Self { start, ..Self::new() };
+        health.heartbeat(thread).beat.store(0, Ordering::Relaxed);
+        health
+    }
 }
 
 #[cfg(test)]
@@ -160,11 +177,7 @@ mod tests {
     /// A loop that stops beating is named; one that retired is not.
     #[test]
     fn stuck_loops_are_named() {
-        let start =
-            Instant::now().checked_sub(HEARTBEAT_AGE_MAX * 2).expect("machine is up longer");
-        let health = Health { start, ..Health::new() };
-        let stuck = health.heartbeat("publish-0");
-        stuck.beat.store(0, Ordering::Relaxed);
+        let health = Health::with_stuck_loop("publish-0");
         health.heartbeat("publish-1").retire();
         let names: Vec<String> = health.stuck().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["publish-0"]);

@@ -1,5 +1,6 @@
 //! OpenTelemetry traces through Kafka.
 
+pub mod admin;
 pub mod config;
 pub mod health;
 pub mod healthcheck;

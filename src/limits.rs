@@ -173,6 +173,20 @@ pub const CONSUMER_QUEUE_KIB: usize = 16 * KIB;
 
 /// A loop that has not beaten for this long is dead or stuck.
 pub const HEARTBEAT_AGE_MAX: Duration = Duration::from_secs(30);
+/// HTTP connections served at a time. A probe, a scrape and a few people need less; one more closes
+/// the oldest, so that silent connections cannot keep a probe out.
+pub const ADMIN_CONNECTIONS_MAX: usize = 32;
+/// Largest head of an HTTP request; curl and Prometheus send a few hundred bytes.
+pub const ADMIN_HEAD_BYTES_MAX: usize = 8 * KIB;
+/// What a client may send beyond its request's head (a body that no page wants) before its
+/// connection is cut.
+pub const ADMIN_SURPLUS_BYTES_MAX: usize = 64 * KIB;
+/// Longest life of an HTTP connection; probes and scrapes give up after 1 to 10 s themselves.
+pub const ADMIN_EXCHANGE_MAX: Duration = Duration::from_secs(5);
+/// How often the admin thread beats, collects latencies and closes late connections.
+pub const ADMIN_TICK: Duration = Duration::from_secs(1);
+/// How often the summary is logged while there is traffic.
+pub const SUMMARY_INTERVAL: Duration = Duration::from_secs(10);
 /// Default of `DRAIN_DELAY`.
 pub const DRAIN_DELAY_DEFAULT: Duration = Duration::from_millis(0);
 /// Default of `SHUTDOWN_DEADLINE`: below the 30 s after which Kubernetes kills.

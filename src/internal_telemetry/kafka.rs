@@ -1,6 +1,6 @@
 //! librdkafka's own figures, from its statistics, by client.
 
-use prometheus::{IntCounterVec, IntGaugeVec};
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 
 use super::Registry;
 use crate::kafka::DeliveryError;
@@ -11,8 +11,8 @@ pub struct KafkaMetrics {
     pub queued_records: IntGaugeVec,
     /// Payload bytes in librdkafka's queues, by client.
     pub queued_bytes: IntGaugeVec,
-    /// Broker round trip, 99th percentile of the last interval, by client.
-    pub round_trip_us_p99: IntGaugeVec,
+    /// Broker round trip in seconds, 99th percentile of the last interval, by client.
+    pub round_trip_p99_seconds: GaugeVec,
     /// Delivery reports that failed, by error.
     pub delivery_errors: IntCounterVec,
 }
@@ -30,9 +30,10 @@ impl KafkaMetrics {
                 "payload bytes in librdkafka's queues",
                 &["client"],
             ),
-            round_trip_us_p99: registry.gauges(
-                "kafka_client_round_trip_microseconds_p99",
-                "99th percentile of the broker round trip in librdkafka's last interval",
+            round_trip_p99_seconds: registry.float_gauges(
+                "kafka_client_round_trip_p99_seconds",
+                "99th percentile of the round trip to the slowest broker in librdkafka's last \
+                 interval",
                 &["client"],
             ),
             delivery_errors: registry.counters(

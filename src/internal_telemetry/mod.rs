@@ -3,19 +3,29 @@
 //! Any thread counts (relaxed atomics, once per request, record or batch, never per span); the
 //! admin thread reads. One file per part of the process declares that part's metrics.
 
+mod admin;
+mod build_info;
+pub mod docs;
 mod forward;
 mod kafka;
 mod latency;
+#[cfg(test)]
+mod lint;
 mod publish;
 mod receive;
 mod registry;
+mod stage_seconds;
+mod windows;
 
+pub use admin::AdminMetrics;
+pub use build_info::BuildInfo;
 pub use forward::ForwardMetrics;
 pub use kafka::KafkaMetrics;
 pub use latency::{Latency, Recorder, Stage};
 pub use publish::PublishMetrics;
 pub use receive::ReceiveMetrics;
 pub use registry::Registry;
+pub use windows::Window;
 
 /// Every metric of the process.
 pub struct Telemetry {
@@ -31,18 +41,28 @@ pub struct Telemetry {
     pub forward: ForwardMetrics,
     /// Percentiles per stage.
     pub latency: Latency,
+    /// The HTTP pages themselves.
+    pub admin: AdminMetrics,
+    /// Which build this is, and in which role.
+    pub build_info: BuildInfo,
 }
 
 impl Telemetry {
-    /// Declares everything, each label value at zero.
+    /// Declares everything, each value of a closed label at zero.
     pub fn new() -> Self {
         let mut registry = Registry::new();
+        #[cfg(target_os = "linux")]
+        registry.register_undeclared(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ));
         Self {
             receive: ReceiveMetrics::new(&mut registry),
             publish: PublishMetrics::new(&mut registry),
             kafka: KafkaMetrics::new(&mut registry),
             forward: ForwardMetrics::new(&mut registry),
             latency: Latency::new(&mut registry),
+            admin: AdminMetrics::new(&mut registry),
+            build_info: BuildInfo::new(&mut registry),
             registry,
         }
     }
