@@ -11,5 +11,5 @@ pub(super) fn observe(metrics: &KafkaMetrics, statistics: &Statistics) {
     metrics.queued_bytes.with_label_values(&client).set(statistics.msg_size as i64);
     let round_trips = statistics.brokers.values().filter_map(|broker| broker.rtt.as_ref());
     let slowest = round_trips.map(|window| window.p99).max().unwrap_or(0);
-    metrics.round_trip_us_p99.with_label_values(&client).set(slowest);
+    metrics.round_trip_p99_seconds.with_label_values(&client).set(slowest as f64 / 1e6);
 }
