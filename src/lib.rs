@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod config;
+pub mod forward;
 pub mod health;
 pub mod healthcheck;
 pub mod internal_telemetry;
@@ -9,6 +10,7 @@ pub mod kafka;
 pub mod limits;
 pub mod logging;
 pub mod otlp;
+pub mod process;
 pub mod publish;
 pub mod receive;
 pub mod threads;

@@ -10,10 +10,11 @@ use std::{
 use otel_event_pipeline::{
     config::{
         Config, ConfigErrors, Loaded, Sources,
-        cli::{self, DocsPage, EXIT_CONFIGURATION, EXIT_OK, EXIT_UNHEALTHY, Invocation, Task},
+        cli::{self, DocsPage, Invocation, Task, exit},
         settings_markdown,
     },
-    healthcheck, logging,
+    healthcheck, internal_telemetry, logging,
+    process::{self, Ending, Process},
 };
 
 /// librdkafka's allocations go through it too.
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
     match cli::parse(env::args_os()) {
         Ok(invocation) => execute(invocation).unwrap_or_else(|errors| {
             say(&errors);
-            ExitCode::from(EXIT_CONFIGURATION)
+            ExitCode::from(exit::CONFIGURATION)
         }),
         Err(code) => code,
     }
@@ -33,31 +34,40 @@ fn main() -> ExitCode {
 fn execute(Invocation { task, flags }: Invocation) -> Result<ExitCode, ConfigErrors> {
     let load = || Config::load(&Sources::new(flags, env::vars_os()));
     Ok(match task {
-        Task::Run => run(&load()?),
+        Task::Run => run(load()?),
         Task::Check => check(&load()?),
         Task::Healthcheck { ready } => match healthcheck::run(&load()?.config.admin, ready) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 say(&error);
-                ExitCode::from(EXIT_UNHEALTHY)
+                ExitCode::from(exit::UNHEALTHY)
             }
         },
         Task::PrintConfig => print(&load()?.env_file()),
         Task::Docs(DocsPage::Settings) => print(&settings_markdown()),
-        Task::Docs(DocsPage::Metrics) => print(""),
+        Task::Docs(DocsPage::Metrics) => print(&internal_telemetry::docs::markdown()),
     })
 }
 
-fn run(loaded: &Loaded) -> ExitCode {
+fn run(loaded: Loaded) -> ExitCode {
     logging::init(&loaded.config.log);
     loaded.doubts().for_each(|doubt| tracing::warn!("{doubt}"));
-    ExitCode::SUCCESS
+    let asked = process::shutdown_asked(exit::INTERRUPTED);
+    ExitCode::from(match Process::start(loaded.config).map(|process| process.run_until(&asked)) {
+        Ok(Ending::Orderly) => exit::OK,
+        Ok(Ending::Late(_)) => exit::LATE,
+        Ok(Ending::Panicked(_)) => exit::PANICKED,
+        Err(error) => {
+            tracing::error!("{error}");
+            exit::NOT_STARTED
+        }
+    })
 }
 
 fn check(loaded: &Loaded) -> ExitCode {
     let doubts: Vec<String> = loaded.doubts().collect();
     doubts.iter().for_each(|doubt| say(doubt));
-    ExitCode::from(if doubts.is_empty() { EXIT_OK } else { EXIT_CONFIGURATION })
+    ExitCode::from(if doubts.is_empty() { exit::OK } else { exit::CONFIGURATION })
 }
 
 /// Writes what was asked for to standard output.

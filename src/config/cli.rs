@@ -9,18 +9,33 @@ use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
 
 use super::{Config, Setting};
 
-/// Exit code of an orderly end.
-pub const EXIT_OK: u8 = 0;
-/// Exit code of `healthcheck` when the process is not healthy.
-pub const EXIT_UNHEALTHY: u8 = 1;
-/// Exit code of a mistake in arguments or settings.
-pub const EXIT_CONFIGURATION: u8 = 2;
+/// What the process says when it ends.
+pub mod exit {
+    /// An orderly end; nothing found wrong.
+    pub const OK: u8 = 0;
+    /// `healthcheck`: not healthy. `check`: something to be mended.
+    pub const UNHEALTHY: u8 = 1;
+    /// A mistake in arguments or settings.
+    pub const CONFIGURATION: u8 = 2;
+    /// A port, a client or a thread that could not be had.
+    pub const NOT_STARTED: u8 = 3;
+    /// Not everything was finished within `SHUTDOWN_DEADLINE`.
+    pub const LATE: u8 = 4;
+    /// A thread panicked, or the consumer group expelled this member.
+    pub const PANICKED: u8 = 5;
+    /// A second signal cut the shutdown short.
+    pub const INTERRUPTED: u8 = 6;
+}
 
 /// Every exit code with its meaning, for `--help`.
-const EXIT_CODES: [(u8, &str); 3] = [
-    (EXIT_OK, "orderly end, or nothing found wrong"),
-    (EXIT_UNHEALTHY, "not healthy, or not ready"),
-    (EXIT_CONFIGURATION, "a mistake in arguments or settings"),
+const EXIT_CODES: [(u8, &str); 7] = [
+    (exit::OK, "orderly end, or nothing found wrong"),
+    (exit::UNHEALTHY, "not healthy, not ready, or the check found something"),
+    (exit::CONFIGURATION, "a mistake in arguments or settings"),
+    (exit::NOT_STARTED, "a port, a client or a thread could not be had"),
+    (exit::LATE, "not everything was finished within SHUTDOWN_DEADLINE"),
+    (exit::PANICKED, "a thread panicked, or the group expelled this member"),
+    (exit::INTERRUPTED, "a second signal cut the shutdown short"),
 ];
 
 /// How settings are given, for `--help`.
@@ -79,7 +94,7 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Invocation, Ex
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             // Nothing is left to do for a terminal that does not take the text.
             error.print().ok();
-            Err(ExitCode::from(if asked { EXIT_OK } else { EXIT_CONFIGURATION }))
+            Err(ExitCode::from(if asked { exit::OK } else { exit::CONFIGURATION }))
         }
     }
 }

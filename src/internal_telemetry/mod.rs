@@ -12,6 +12,7 @@ mod latency;
 #[cfg(test)]
 mod lint;
 mod publish;
+mod rate_limited;
 mod receive;
 mod registry;
 mod stage_seconds;
@@ -20,9 +21,12 @@ mod windows;
 pub use admin::AdminMetrics;
 pub use build_info::BuildInfo;
 pub use forward::ForwardMetrics;
+#[cfg(test)]
+pub(crate) use forward::{FAILURE_CLASSES, RESPONSE_CODES};
 pub use kafka::KafkaMetrics;
 pub use latency::{Latency, Recorder, Stage};
 pub use publish::PublishMetrics;
+pub use rate_limited::{RateLimited, Trouble};
 pub use receive::ReceiveMetrics;
 pub use registry::Registry;
 pub use windows::Window;

@@ -15,7 +15,7 @@ use rdkafka::{
     producer::{DeliveryResult, ProducerContext},
 };
 
-use super::statistics;
+use super::{client_log, statistics};
 use crate::internal_telemetry::Telemetry;
 
 /// Takes the report of one record.
@@ -143,7 +143,7 @@ impl<A: Deliver> ProducerContext for ProducerEvents<A> {
 
 impl<A: Deliver> ClientContext for ProducerEvents<A> {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
+        client_log::log("publish", level, facility, message);
     }
 
     fn stats(&self, statistics: Statistics) {
@@ -153,19 +153,5 @@ impl<A: Deliver> ClientContext for ProducerEvents<A> {
     fn error(&self, error: KafkaError, reason: &str) {
         // Connection errors repeat with every attempt; the metadata watch tells of the outage.
         tracing::debug!(%error, reason, "kafka client event");
-    }
-}
-
-/// librdkafka's own log lines, one level quieter than it thinks: it cannot know that the metadata
-/// watch already speaks of an unreachable broker.
-pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-            tracing::error!(target: "librdkafka", facility, message);
-        }
-        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
-            tracing::debug!(target: "librdkafka", facility, message);
-        }
-        _ => tracing::trace!(target: "librdkafka", facility, message),
     }
 }

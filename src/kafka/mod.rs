@@ -3,6 +3,9 @@
 //! Clients are created on the unpinned main thread: librdkafka's threads inherit the affinity of
 //! the thread that creates them, and a broker thread pinned beside its worker would halve both.
 
+mod client_log;
+mod consumer;
+mod dead_letter;
 mod delivery;
 mod metadata;
 mod produce_raw;
@@ -11,6 +14,10 @@ mod settings;
 mod statistics;
 mod topics;
 
+pub use consumer::{
+    ConsumerError, GroupConsumer, GroupEvent, NextOffset, PartitionId, Polled, Record,
+};
+pub use dead_letter::{Burial, DeadLetter, DeadLetterError, DeadLetters};
 pub use delivery::{Deliver, DeliveryError};
 pub use metadata::{MetadataSource, MetadataWatch, TopicState, TopicWatch};
 pub use producer::{DeliveryLoop, ProduceError, Producer};

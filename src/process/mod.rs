@@ -4,8 +4,10 @@
 //! process ends with is an [`Ending`].
 
 mod receive_half;
+mod signals;
 mod start;
 mod stop;
 
+pub use signals::shutdown_asked;
 pub use start::{Process, StartError};
 pub use stop::Ending;

@@ -76,7 +76,8 @@ impl ReceiveSide {
         health: &Arc<Health>,
         threads: &mut Threads,
     ) -> Result<(), StartError> {
-        for (index, (producer, queue)) in self.producers.iter().zip(self.queues.drain(..)).enumerate()
+        for (index, (producer, queue)) in
+            self.producers.iter().zip(self.queues.drain(..)).enumerate()
         {
             let delivery = DeliveryLoop {
                 producer: Arc::clone(producer),
