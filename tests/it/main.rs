@@ -3,3 +3,7 @@
 // `cfg(test)` tells clippy that helpers of tests may unwrap, too.
 #[cfg(test)]
 mod command_line;
+#[cfg(test)]
+mod receive;
+#[cfg(test)]
+mod support;

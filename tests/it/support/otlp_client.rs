@@ -12,41 +12,41 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 /// The path of `TraceService/Export`.
-pub const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+pub(crate) const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
 /// No reply is waited for longer than this.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One HTTP/2 connection.
-pub struct OtlpClient {
+pub(crate) struct OtlpClient {
     runtime: Runtime,
     sender: SendRequest<Bytes>,
 }
 
 /// What came back.
 #[derive(Debug)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// The gRPC status, with its details.
-    pub status: Status,
+    pub(crate) status: Status,
     /// The response message, empty when there was none.
-    pub message: Bytes,
+    pub(crate) message: Bytes,
     /// The response headers.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
 }
 
 impl Reply {
     /// The gRPC code.
-    pub fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         self.status.code()
     }
 
     /// The delay of a RetryInfo, `None` when the status carries none.
-    pub fn retry_delay(&self) -> Option<Duration> {
+    pub(crate) fn retry_delay(&self) -> Option<Duration> {
         self.status.get_error_details().retry_info().and_then(|info| info.retry_delay)
     }
 
     /// `rejected_spans` and `error_message`; `None` when `partial_success` is not set.
-    pub fn partial_success(&self) -> Option<(i64, String)> {
+    pub(crate) fn partial_success(&self) -> Option<(i64, String)> {
         let response = ExportTraceServiceResponse::decode(self.message.clone()).unwrap();
         response.partial_success.map(|partial| (partial.rejected_spans, partial.error_message))
     }
@@ -54,7 +54,7 @@ impl Reply {
 
 impl OtlpClient {
     /// Connects.
-    pub fn connect(address: SocketAddr) -> Self {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let sender = runtime.block_on(async {
             let stream = TcpStream::connect(address).await.unwrap();
@@ -66,19 +66,19 @@ impl OtlpClient {
     }
 
     /// Exports one message, well framed, and waits for the reply.
-    pub fn export(&self, message: &[u8]) -> Reply {
+    pub(crate) fn export(&self, message: &[u8]) -> Reply {
         self.call(EXPORT, &[], framed(0, message))
     }
 
     /// Sends `body` as it is, with `headers` beside gRPC's own, and waits for the reply.
-    pub fn call(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Reply {
+    pub(crate) fn call(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Reply {
         self.runtime.block_on(async {
             timeout(PATIENCE, exchange(self.sender.clone(), path, headers, body)).await.unwrap()
         })
     }
 
     /// Sends all of `bodies` at once, each a stream of its own, and waits for every reply.
-    pub fn export_all(&self, bodies: Vec<Vec<u8>>) -> Vec<Reply> {
+    pub(crate) fn export_all(&self, bodies: Vec<Vec<u8>>) -> Vec<Reply> {
         self.runtime.block_on(async {
             let mut exchanges = tokio::task::JoinSet::new();
             for body in bodies {
@@ -90,7 +90,7 @@ impl OtlpClient {
     }
 
     /// Starts an export, sends all of `body` and gives up without waiting for the reply.
-    pub fn abandon(&self, body: Vec<u8>) {
+    pub(crate) fn abandon(&self, body: Vec<u8>) {
         self.runtime.block_on(async {
             let sender = self.sender.clone().ready().await.unwrap();
             let (response, mut stream) = open(sender, EXPORT, &[]);
@@ -103,7 +103,7 @@ impl OtlpClient {
 }
 
 /// A gRPC message frame.
-pub fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
+pub(crate) fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
     let mut body = vec![flag];
     body.extend_from_slice(&(message.len() as u32).to_be_bytes());
     body.extend_from_slice(message);

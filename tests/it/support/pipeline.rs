@@ -13,7 +13,7 @@ use otel_event_pipeline::{
 use super::{http, otlp_client::OtlpClient};
 
 /// A pipeline under test.
-pub struct Pipeline {
+pub(crate) struct Pipeline {
     process: Option<Process>,
     grpc: Option<SocketAddr>,
     http: SocketAddr,
@@ -21,14 +21,14 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// Starts it with `settings` over what every test wants, and waits until it is ready.
-    pub fn start(settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
         let pipeline = Self::start_unready(settings);
         pipeline.await_ready();
         pipeline
     }
 
     /// Starts it without waiting.
-    pub fn start_unready(settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_unready(settings: &[(&str, &str)]) -> Self {
         let defaults = [
             ("GRPC_PORT", "0"),
             ("HTTP_PORT", "0"),
@@ -42,12 +42,12 @@ impl Pipeline {
     }
 
     /// Waits until `/readyz` says so.
-    pub fn await_ready(&self) {
+    pub(crate) fn await_ready(&self) {
         self.await_page("/readyz?verbose", |status, _| status == 200);
     }
 
     /// Waits until a page is as wanted, and gives its text.
-    pub fn await_page(&self, path: &str, wanted: impl Fn(u16, &str) -> bool) -> String {
+    pub(crate) fn await_page(&self, path: &str, wanted: impl Fn(u16, &str) -> bool) -> String {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let (status, text) = self.page(path);
@@ -60,24 +60,24 @@ impl Pipeline {
     }
 
     /// One page: status and text.
-    pub fn page(&self, path: &str) -> (u16, String) {
+    pub(crate) fn page(&self, path: &str) -> (u16, String) {
         http::get(self.http, path)
     }
 
     /// One sample of `/metrics`, 0 when it is not there.
-    pub fn metric(&self, sample: &str) -> f64 {
+    pub(crate) fn metric(&self, sample: &str) -> f64 {
         let (_, text) = self.page("/metrics");
         let line = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())
     }
 
     /// A connection to the OTLP port.
-    pub fn client(&self) -> OtlpClient {
+    pub(crate) fn client(&self) -> OtlpClient {
         OtlpClient::connect(self.grpc.expect("the role receives"))
     }
 
     /// Ends it in order.
-    pub fn stop(mut self) -> Ending {
+    pub(crate) fn stop(mut self) -> Ending {
         self.process.take().expect("stopped once").stop()
     }
 }

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::{
 use prost::Message;
 
 /// A good span of trace `trace`, number `number` in it.
-pub fn span(trace: u8, number: u8) -> Span {
+pub(crate) fn span(trace: u8, number: u8) -> Span {
     let mut span_id = vec![0; 8];
     span_id[6..].copy_from_slice(&[trace, number + 1]);
     Span {
@@ -24,17 +24,17 @@ pub fn span(trace: u8, number: u8) -> Span {
 }
 
 /// `span_count` good spans of trace `trace`.
-pub fn trace(trace: u8, span_count: u8) -> Vec<Span> {
+pub(crate) fn trace(trace: u8, span_count: u8) -> Vec<Span> {
     (0..span_count).map(|number| span(trace, number)).collect()
 }
 
 /// A request of one Resource and one scope that holds `spans`.
-pub fn request(spans: Vec<Span>) -> Vec<u8> {
+pub(crate) fn request(spans: Vec<Span>) -> Vec<u8> {
     message(spans).encode_to_vec()
 }
 
 /// The same, before encoding.
-pub fn message(spans: Vec<Span>) -> ExportTraceServiceRequest {
+pub(crate) fn message(spans: Vec<Span>) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
             resource: Some(Resource {
@@ -52,12 +52,12 @@ pub fn message(spans: Vec<Span>) -> ExportTraceServiceRequest {
 }
 
 /// An attribute.
-pub fn attribute(key: &str, value: &str) -> KeyValue {
+pub(crate) fn attribute(key: &str, value: &str) -> KeyValue {
     key_value(key, any(Value::StringValue(value.into())))
 }
 
 /// An attribute whose value is an array in an array, `depth` levels deep.
-pub fn nested(depth: usize) -> KeyValue {
+pub(crate) fn nested(depth: usize) -> KeyValue {
     let mut value = any(Value::StringValue("deep".repeat(80)));
     for _ in 0..depth {
         value = any(Value::ArrayValue(ArrayValue { values: vec![value] }));

@@ -1,0 +1,18 @@
+//! What the tests share: clients and pages, the pipeline as a library, a mock Kafka.
+
+pub(crate) mod http;
+pub(crate) mod mock_kafka;
+pub(crate) mod otlp_client;
+pub(crate) mod pipeline;
+pub(crate) mod spans;
+
+use std::time::{Duration, Instant};
+
+/// Waits until `condition` holds; fails the test, naming `what`, after half a minute.
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within 30 s: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
