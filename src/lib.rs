@@ -1,16 +1,30 @@
-//! OpenTelemetry traces through Kafka.
+#![doc = include_str!("../docs/ARCHITECTURE.md")]
+//!
+//! # As a library
+//!
+//! The program is a thin shell around [`process::Process`]; a test or a demo can hold the same
+//! pipeline in its own process.
 
-pub mod admin;
-pub mod config;
-pub mod forward;
-pub mod health;
-pub mod healthcheck;
-pub mod internal_telemetry;
+// In the order the data meets them.
+pub mod receive;
+
+pub mod publish;
+
+pub mod otlp;
+
 pub mod kafka;
+
+pub mod forward;
+
+// Beside the data.
+pub mod admin;
+pub mod health;
+pub mod internal_telemetry;
+
+// Before and after it.
+pub mod config;
+pub mod healthcheck;
 pub mod limits;
 pub mod logging;
-pub mod otlp;
 pub mod process;
-pub mod publish;
-pub mod receive;
 pub mod threads;
