@@ -3,7 +3,7 @@
 //!
 //! Pure. The hash covers the Resource, the scope, both schema URLs and the span without its ids,
 //! its times and the checksum attribute; the ids are checked by what they say. It is computed over
-//! prost's encoding, so the order of fields on the wire does not matter and that of attributes does.
+//! prost's encoding, so the order of fields on the wire does not matter; that of attributes does.
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
