@@ -3,7 +3,7 @@
 //!
 //! Pure. The hash covers the Resource, the scope, both schema URLs and the span without its ids,
 //! its times and the checksum attribute; the ids are checked by what they say. It is computed over
-//! prost's encoding, so the order of fields on the wire does not matter and that of attributes does.
+//! prost's encoding, so the order of fields on the wire does not matter; that of attributes does.
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
@@ -39,8 +39,8 @@ impl Checksums {
     }
 
     /// Takes ids, times and the checksum attribute out of `span` and hashes the rest. Returns the
-    /// hash, and the checksum that the span carried.
-    pub(crate) fn strip(&mut self, scope: ScopeHash, span: &mut Span) -> (String, Option<String>) {
+    /// hash, and the one that the span carried.
+    pub(crate) fn strip(&mut self, scope: ScopeHash, span: &mut Span) -> (u64, Option<u64>) {
         span.trace_id.clear();
         span.span_id.clear();
         span.parent_span_id.clear();
@@ -49,11 +49,11 @@ impl Checksums {
         let position = span.attributes.iter().position(|attribute| attribute.key == CHECKSUM_KEY);
         let carried = position.and_then(|position| {
             match span.attributes.remove(position).value.and_then(|value| value.value) {
-                Some(Value::StringValue(checksum)) => Some(checksum),
+                Some(Value::StringValue(text)) => u64::from_str_radix(&text, 16).ok(),
                 _ => None,
             }
         });
-        (format!("{:016x}", self.message(scope.0, span)), carried)
+        (self.message(scope.0, span), carried)
     }
 
     fn message(&mut self, hash: u64, message: &impl Message) -> u64 {
@@ -81,7 +81,7 @@ mod tests {
 
     use super::Checksums;
 
-    fn checksum(change: impl Fn(&mut ResourceSpans, &mut ScopeSpans, &mut Span)) -> String {
+    fn checksum(change: impl Fn(&mut ResourceSpans, &mut ScopeSpans, &mut Span)) -> u64 {
         let mut parts = <(ResourceSpans, ScopeSpans, Span)>::default();
         change(&mut parts.0, &mut parts.1, &mut parts.2);
         let mut checksums = Checksums::default();

@@ -23,7 +23,7 @@ pub(crate) enum FileError {
     Io { path: PathBuf, source: io::Error },
     #[error("{path} is not {name}", path = .path.display())]
     Foreign { path: PathBuf, name: &'static str },
-    #[error("{path} is {name} of version {found}; this program reads version {known}", path = .path.display())]
+    #[error("{path} is {name} of version {found}, not {known}", path = .path.display())]
     Version { path: PathBuf, name: &'static str, found: u16, known: u16 },
     #[error("{path} is damaged: {reason}", path = .path.display())]
     Damaged { path: PathBuf, reason: DamageError },

@@ -259,7 +259,7 @@ fn sign(span: &mut Span, checksums: &mut Checksums, scope_hash: ScopeHash) {
     let (checksum, _) = checksums.strip(scope_hash, &mut span.clone());
     let carrier = span.attributes.iter_mut().find(|attribute| attribute.key == CHECKSUM_KEY);
     *carrier.expect("a span has a placeholder for its checksum") =
-        attribute(CHECKSUM_KEY, Value::StringValue(checksum));
+        attribute(CHECKSUM_KEY, Value::StringValue(format!("{checksum:016x}")));
 }
 
 /// The size of a span within its scope: tag, length and content.

@@ -54,10 +54,32 @@ impl Plan {
 
     /// How many requests the worker at `index` may have in flight.
     pub(crate) fn slots(&self, index: usize) -> u32 {
-        let worker_count = self.worker_count as u32;
-        let remainder = self.in_flight_max % worker_count;
-        self.in_flight_max / worker_count + u32::from((index as u32) < remainder)
+        share(self.in_flight_max, self.worker_count as u32, index as u32)
     }
 }
 
+/// The share of part `index` when `total` is dealt out to `parts` in turn.
+fn share(total: u32, parts: u32, index: u32) -> u32 {
+    total / parts + u32::from(index < total % parts)
+}
+
 const BACKLOG_GRACE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    /// Shares differ by at most one and add up to the whole.
+    #[test]
+    fn shares_add_up() {
+        for total in 1..40 {
+            for parts in 1..=total {
+                let shares: Vec<_> = (0..parts).map(|index| share(total, parts, index)).collect();
+                assert_eq!(shares.iter().sum::<u32>(), total);
+                assert!(
+                    shares.iter().all(|share| (total / parts..=total / parts + 1).contains(share))
+                );
+            }
+        }
+    }
+}

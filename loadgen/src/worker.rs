@@ -123,10 +123,13 @@ impl Worker {
     async fn exchange(self: Rc<Self>, request: u64, intended: Instant, slot: OwnedSemaphorePermit) {
         let opens_trace = self.plan.payload.opens_trace(request);
         let body = self.patched(request, opens_trace);
+        let compressed = self.plan.compression.compress(&body);
+        let message = compressed.expect("writing to memory does not fail");
+        let message = message.unwrap_or_else(|| body.clone());
         let sent = Instant::now();
         self.progress.sent();
         self.records.borrow_mut().latencies.record_start(intended, sent);
-        let outcome = self.deliver(&body, sent).await;
+        let outcome = self.deliver(message, sent).await;
         let done = Instant::now();
 
         self.progress.ended(outcome, self.plan.payload.shape().spans_per_request);
@@ -139,11 +142,8 @@ impl Worker {
         drop(slot);
     }
 
-    /// Sends `body` until an answer is final or there is no more time for retries.
-    async fn deliver(&self, body: &Bytes, sent: Instant) -> Outcome {
-        let compressed = self.plan.compression.compress(body);
-        let message =
-            compressed.expect("writing to memory does not fail").unwrap_or_else(|| body.clone());
+    /// Sends `message` until an answer is final or there is no more time for retries.
+    async fn deliver(&self, message: Bytes, sent: Instant) -> Outcome {
         loop {
             let attempt = self.channel.export(message.clone());
             let answer = time::timeout(self.plan.timeout, attempt).await.unwrap_or(Answer::NONE);
