@@ -1,1 +1,5 @@
 //! Integration tests without outside parts.
+
+// `cfg(test)` tells clippy that helpers of tests may unwrap, too.
+#[cfg(test)]
+mod tidy;
