@@ -3,12 +3,14 @@
 //! Defaults are what `--help` shows; bounds are what validation refuses to exceed. The constants at
 //! the end add up every pool: what may be held in memory under overload is a number, not a hope.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 /// One kibibyte.
 pub const KIB: usize = 1024;
 /// One mebibyte.
 pub const MIB: usize = 1024 * KIB;
+/// One gibibyte.
+pub const GIB: usize = 1024 * MIB;
 
 // receive
 
@@ -47,8 +49,51 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Accepted connections on their way to a receive thread.
 pub const ACCEPT_QUEUE_DEPTH: usize = 128;
+/// A new connection that says nothing for this long is closed.
+pub const PREFACE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause after a failed accept: out of file descriptors, the next try would fail at once.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The retry delay that every UNAVAILABLE carries: long enough to matter, short against 10 s.
 pub const RETRY_DELAY: Duration = Duration::from_millis(500);
+
+// split
+
+/// What repeating Resources and scopes may add to a request, at the least, in bytes.
+///
+/// A request may grow by its own size when it is split; a small one may grow by this much, so that
+/// 50 traces under one 10 KiB Resource still get a record each.
+pub const SPLIT_HEADER_BUDGET_BYTES_MIN: usize = 1024 * 1024;
+
+/// Scratch that a splitter keeps from one request to the next, in bytes.
+///
+/// About 30,000 spans of a trace each. A larger request is rare: what it needed is given back, so
+/// that one of them does not hold memory in every worker for good.
+pub const SPLIT_SCRATCH_BYTES_KEPT_MAX: usize = 4 * 1024 * 1024;
+
+/// Scratch that a splitter may take per byte of a request, whatever the request holds.
+///
+/// An accepted span has at least 30 bytes and costs at most 164 bytes of tables, which may have
+/// doubled just before the last entry.
+pub const SPLIT_SCRATCH_BYTES_PER_REQUEST_BYTE_MAX: usize = 12;
+
+/// Slots of the trace table for the smallest request; a power of two.
+pub const SPLIT_TABLE_SLOTS_MIN: usize = 64;
+
+/// Bytes of request for which the trace table begins with one slot: about a span's size, so that
+/// a request of one-span traces fits without growing the table.
+pub const SPLIT_TABLE_BYTES_PER_SLOT: usize = 256;
+
+/// How deep attribute values may nest: an array in an array is two levels.
+///
+/// Jaeger and the Collector decode values by unbounded recursion and die of stack overflow
+/// (opentelemetry-collector issue 15301). No SDK emits more than a handful of levels.
+pub const NESTING_DEPTH_MAX: usize = 64;
+
+/// How deep groups may nest in an unknown field. OTLP has no groups: this only bounds the work of
+/// skipping what a future or foreign field might hold.
+pub const GROUP_DEPTH_MAX: usize = 64;
+
+const _: () = assert!(SPLIT_TABLE_SLOTS_MIN.is_power_of_two());
 
 // publish
 
@@ -59,6 +104,17 @@ pub const PUBLISH_QUEUE_DEPTH: usize = 1024;
 pub const RECORD_BYTES_DEFAULT: usize = 900 * KIB;
 /// Largest ratio of inflated to compressed bytes; deflate cannot honestly exceed 1032.
 pub const INFLATE_RATIO_MAX: usize = 1000;
+
+/// Output buffers grow by at least this much, and double from there.
+pub const INFLATE_STEP_BYTES: usize = 64 * KIB;
+/// Largest zstd window, 2^23 = 8 MiB: what RFC 8878 recommends decoders to support.
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// Buffers larger than this are given back after the request that needed them.
+pub const SCRATCH_BYTES_KEPT: usize = 4 * MIB;
+/// How long a worker waits for a request before it gives a sign of life.
+pub const WORKER_WAIT: Duration = Duration::from_secs(1);
+/// librdkafka's queue is full: how long to leave it to the delivery thread before the next try.
+pub const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(1);
 
 // kafka
 
@@ -79,8 +135,21 @@ pub const TOPIC_PARTITIONS_DEFAULT: i32 = 8;
 pub const METADATA_AGE_MAX: Duration = Duration::from_secs(10);
 /// How often metadata is asked for.
 pub const METADATA_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest wait for one metadata answer.
+pub const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a delivery thread or a watch sleeps at most before it looks at its stop flag.
+pub const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Records that wait for the broker this long without one acknowledged mean "not ready".
+pub const DELIVERY_STALL_MAX: Duration = Duration::from_secs(10);
+/// While a topic is missing, its creation is tried this often.
+pub const TOPIC_CREATE_INTERVAL: Duration = Duration::from_secs(10);
+/// How often librdkafka reports its own figures.
+pub const STATISTICS_INTERVAL: Duration = Duration::from_secs(5);
 /// Longest wait for an answer of the broker to an administrative question.
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Room for a dead letter's headers and framing beside the record it carries.
+pub const DEAD_LETTER_HEADROOM_BYTES: usize = 64 * KIB;
 
 // forward
 
@@ -122,13 +191,66 @@ pub const SUMMARY_INTERVAL: Duration = Duration::from_secs(10);
 pub const DRAIN_DELAY_DEFAULT: Duration = Duration::from_millis(0);
 /// Default of `SHUTDOWN_DEADLINE`: below the 30 s after which Kubernetes kills.
 pub const SHUTDOWN_DEADLINE_DEFAULT: Duration = Duration::from_secs(25);
+/// Longest wait of `healthcheck` for the admin page: below the timeouts of common probes.
+pub const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Most of the page that `healthcheck` reads: `/readyz` names its reasons in far less.
+pub const HEALTHCHECK_ANSWER_BYTES_MAX: u64 = 16 * KIB as u64;
+
+// what a setting may be: narrower would forbid sensible choices, wider would hide typing errors
+
+/// A file named by `*_FILE`: room for a bundle of certificates, not for a wrong path.
+pub const SETTING_FILE_BYTES_MAX: usize = MIB;
+/// `OTLP_REQUEST_BYTES_MAX`: one batch of an SDK fits, and four shares fit the largest budget.
+pub const REQUEST_BYTES_RANGE: RangeInclusive<usize> = 64 * KIB..=GIB;
+/// `OTLP_BYTES_IN_FLIGHT_MAX`: four of the smallest requests, up to a large machine's memory.
+pub const BYTES_IN_FLIGHT_RANGE: RangeInclusive<usize> = 256 * KIB..=64 * GIB;
+/// librdkafka looks for records past [`MESSAGE_TIMEOUT`] once a second, so a reply must wait for
+/// one more second, and longer than minutes no client waits.
+pub const REPLY_DEADLINE_RANGE: RangeInclusive<Duration> =
+    Duration::from_secs(MESSAGE_TIMEOUT.as_secs() + 1)..=Duration::from_secs(300);
+/// `OTLP_CONNECTIONS_MAX`: one file descriptor each.
+pub const CONNECTIONS_RANGE: RangeInclusive<usize> = 1..=65_536;
+/// `OTLP_STREAMS_MAX`.
+pub const STREAMS_RANGE: RangeInclusive<u32> = 1..=65_536;
+/// `KAFKA_RECORD_BYTES_MAX`: a span of a few KiB fits, below what brokers take in one request.
+pub const RECORD_BYTES_RANGE: RangeInclusive<usize> = 4 * KIB..=64 * MIB;
+/// `KAFKA_LINGER`: every reply waits for it.
+pub const LINGER_RANGE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(1);
+/// `KAFKA_BATCH_BYTES`: a broker's `socket.request.max.bytes` is 100 MiB by default.
+pub const BATCH_BYTES_RANGE: RangeInclusive<usize> = 16 * KIB..=96 * MIB;
+/// Beside key and value, a batch of one record holds a header of 61 B and up to 36 B of lengths.
+pub const BATCH_FRAMING_BYTES: usize = 128;
+/// `KAFKA_TOPIC_PARTITIONS`.
+pub const TOPIC_PARTITIONS_RANGE: RangeInclusive<i32> = 1..=10_000;
+/// `KAFKA_TOPIC_REPLICATION`: the protocol's 16 bits.
+pub const TOPIC_REPLICATION_MAX: i32 = i16::MAX as i32;
+/// `FORWARD_BATCH_BYTES`: backends that take more than 4 MiB are configured to.
+pub const FORWARD_BATCH_BYTES_RANGE: RangeInclusive<usize> = 64 * KIB..=64 * MIB;
+/// `FORWARD_BATCH_AGE`: 0 sends what one poll returned.
+pub const FORWARD_BATCH_AGE_RANGE: RangeInclusive<Duration> =
+    Duration::ZERO..=Duration::from_secs(10);
+/// `FORWARD_REQUESTS_IN_FLIGHT`: each may hold a whole batch.
+pub const FORWARD_REQUESTS_RANGE: RangeInclusive<usize> = 1..=64;
+/// `FORWARD_REQUEST_TIMEOUT`.
+pub const FORWARD_TIMEOUT_RANGE: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(300);
+/// `FORWARD_RETRY_BACKOFF_MIN` and `_MAX`.
+pub const FORWARD_BACKOFF_RANGE: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(600);
+/// `RECEIVE_THREADS`, `PUBLISH_THREADS`, `FORWARD_THREADS`.
+pub const THREADS_RANGE: RangeInclusive<usize> = 1..=256;
+/// `DRAIN_DELAY`.
+pub const DRAIN_DELAY_RANGE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(600);
+/// `SHUTDOWN_DEADLINE`.
+pub const SHUTDOWN_DEADLINE_RANGE: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(3600);
 
 // What must hold between them.
 
 const _: () =
     assert!(REQUEST_BYTES_DEFAULT * BUDGET_SHARES_PER_CONNECTION <= BYTES_IN_FLIGHT_DEFAULT);
 const _: () = assert!(BATCH_BYTES_DEFAULT < 1_048_588);
-const _: () = assert!(RECORD_BYTES_DEFAULT < BATCH_BYTES_DEFAULT);
+const _: () = assert!(RECORD_BYTES_DEFAULT + BATCH_FRAMING_BYTES <= BATCH_BYTES_DEFAULT);
 const _: () = assert!(MESSAGE_TIMEOUT.as_millis() < REPLY_DEADLINE_DEFAULT.as_millis());
 const _: () = assert!(PRODUCER_QUEUE_KIB * KIB > BYTES_IN_FLIGHT_DEFAULT);
 const _: () = assert!(RECORD_BYTES_DEFAULT < FORWARD_BATCH_BYTES_DEFAULT);

@@ -1,4 +1,75 @@
-//! The program.
+//! The program: arguments → settings → task → exit code.
+
+use std::{
+    env,
+    fmt::Display,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use otel_event_pipeline::{
+    config::{
+        Config, ConfigErrors, Loaded, Sources,
+        cli::{self, DocsPage, EXIT_CONFIGURATION, EXIT_OK, EXIT_UNHEALTHY, Invocation, Task},
+        settings_markdown,
+    },
+    healthcheck, logging,
+};
+
+/// librdkafka's allocations go through it too.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-fn main() {}
+
+fn main() -> ExitCode {
+    match cli::parse(env::args_os()) {
+        Ok(invocation) => execute(invocation).unwrap_or_else(|errors| {
+            say(&errors);
+            ExitCode::from(EXIT_CONFIGURATION)
+        }),
+        Err(code) => code,
+    }
+}
+
+fn execute(Invocation { task, flags }: Invocation) -> Result<ExitCode, ConfigErrors> {
+    let load = || Config::load(&Sources::new(flags, env::vars_os()));
+    Ok(match task {
+        Task::Run => run(&load()?),
+        Task::Check => check(&load()?),
+        Task::Healthcheck { ready } => match healthcheck::run(&load()?.config.admin, ready) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                say(&error);
+                ExitCode::from(EXIT_UNHEALTHY)
+            }
+        },
+        Task::PrintConfig => print(&load()?.env_file()),
+        Task::Docs(DocsPage::Settings) => print(&settings_markdown()),
+        Task::Docs(DocsPage::Metrics) => print(""),
+    })
+}
+
+fn run(loaded: &Loaded) -> ExitCode {
+    logging::init(&loaded.config.log);
+    loaded.doubts().for_each(|doubt| tracing::warn!("{doubt}"));
+    ExitCode::SUCCESS
+}
+
+fn check(loaded: &Loaded) -> ExitCode {
+    let doubts: Vec<String> = loaded.doubts().collect();
+    doubts.iter().for_each(|doubt| say(doubt));
+    ExitCode::from(if doubts.is_empty() { EXIT_OK } else { EXIT_CONFIGURATION })
+}
+
+/// Writes what was asked for to standard output.
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Says what is wrong on standard error: logging may not be set up.
+#[expect(clippy::print_stderr, reason = "the last words of a program that does not run")]
+fn say(why: &dyn Display) {
+    eprintln!("otel-event-pipeline: {why}");
+}

@@ -3,6 +3,7 @@
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 
 use super::Registry;
+use crate::kafka::DeliveryError;
 
 /// Metrics of `kafka/`.
 pub struct KafkaMetrics {
@@ -39,7 +40,7 @@ impl KafkaMetrics {
                 "kafka_delivery_errors_total",
                 "records whose delivery failed, by librdkafka's error",
                 "error",
-                &[],
+                &DeliveryError::ALL.map(DeliveryError::as_str),
             ),
         }
     }

@@ -5,6 +5,7 @@
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::Registry;
+use crate::otlp::RejectReason;
 
 /// Metrics of `publish/`.
 pub struct PublishMetrics {
@@ -29,8 +30,7 @@ pub struct PublishMetrics {
 }
 
 /// Values of the label `outcome` of `publish_spans_total`.
-pub(crate) const SPAN_OUTCOMES: &[&str] =
-    &["acknowledged", "rejected", "refused", "failed", "timed_out", "cancelled"];
+pub(crate) const SPAN_OUTCOMES: &[&str] = &["acknowledged", "rejected", "failed", "unanswered"];
 
 impl PublishMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
@@ -52,7 +52,7 @@ impl PublishMetrics {
                 "publish_span_rejections_total",
                 "spans rejected by partial success, by reason",
                 "reason",
-                &[],
+                &RejectReason::ALL.map(RejectReason::as_str),
             ),
             bytes: registry
                 .counter("publish_request_bytes_total", "request bytes after decompression"),

@@ -12,6 +12,8 @@ pub struct ReceiveMetrics {
     pub connections: IntGauge,
     /// Connections closed at accept.
     pub connections_refused: IntCounter,
+    /// Connections lost before they were one.
+    pub accept_errors: IntCounter,
     /// Export requests that arrived.
     pub requests_received: IntCounter,
     /// Export requests answered, by outcome.
@@ -49,6 +51,10 @@ impl ReceiveMetrics {
             connections_refused: registry.counter(
                 "receive_connections_refused_total",
                 "OTLP connections closed at accept because OTLP_CONNECTIONS_MAX were open",
+            ),
+            accept_errors: registry.counter(
+                "receive_accept_errors_total",
+                "failed accepts: out of file descriptors, or a client that gave up",
             ),
             requests_received: registry.counter(
                 "receive_requests_received_total",

@@ -2,4 +2,6 @@
 
 // `cfg(test)` tells clippy that helpers of tests may unwrap, too.
 #[cfg(test)]
+mod command_line;
+#[cfg(test)]
 mod tidy;

@@ -1,0 +1,124 @@
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
+
+use super::{Arrivals, Judged, WorkerArrivals};
+use crate::ids::{RunId, WorkerId};
+use crate::payload::{FieldOrder, GRPC_PREFIX_BYTES, Payload, Shape, Stamp};
+
+const RUN: RunId = RunId(3);
+const WORKER: WorkerId = WorkerId(1);
+
+/// Request number `request` of a run: four spans, two traces.
+fn request(request: u64) -> ExportTraceServiceRequest {
+    let shape = Shape {
+        run: RUN,
+        spans_per_request: 4,
+        spans_per_trace: 2,
+        span_bytes: 290,
+        field_order: FieldOrder::Ascending,
+        seed: 0,
+    };
+    let payload = Payload::new(shape).unwrap();
+    let mut body = payload.template(true).to_vec();
+    payload.patch(&mut body, Stamp { worker: WORKER, request, unix_nanos: 1 });
+    ExportTraceServiceRequest::decode(&body[GRPC_PREFIX_BYTES..]).unwrap()
+}
+
+fn spans(request: &mut ExportTraceServiceRequest) -> &mut Vec<Span> {
+    &mut request.resource_spans[0].scope_spans[0].spans
+}
+
+fn arrived(requests: impl IntoIterator<Item = ExportTraceServiceRequest>) -> Arrivals {
+    let mut arrivals = Arrivals::default();
+    for request in requests {
+        arrivals.record(&Judged::new(request));
+    }
+    arrivals
+}
+
+fn counts(worker: &WorkerArrivals) -> (u64, u64, u64, u64) {
+    (worker.spans.len(), worker.duplicate, worker.reordered, worker.corrupt)
+}
+
+/// What the generator makes is recognised, once, whatever the order of requests.
+#[test]
+fn generated_spans_are_recognised() {
+    let arrivals = arrived([request(1), request(0), request(1)]);
+    assert_eq!(arrivals.distinct(), 8);
+    assert_eq!(arrivals.foreign, 0);
+    assert_eq!(counts(&arrivals.workers[&(RUN, WORKER)]), (8, 4, 0, 0));
+}
+
+/// Order is judged within a trace, not between traces.
+#[test]
+fn reordering_within_a_trace_is_seen() {
+    let mut swapped = request(0);
+    spans(&mut swapped).swap(0, 1);
+    assert_eq!(counts(&arrived([swapped]).workers[&(RUN, WORKER)]), (4, 0, 1, 0));
+    let mut traces_swapped = request(0);
+    spans(&mut traces_swapped).rotate_left(2);
+    assert_eq!(counts(&arrived([traces_swapped]).workers[&(RUN, WORKER)]), (4, 0, 0, 0));
+}
+
+/// A change to the content, the Resource, the scope, the parent or the span id is CORRUPT.
+#[test]
+fn damage_is_seen() {
+    let damage: [fn(&mut ExportTraceServiceRequest); 5] = [
+        |request| spans(request)[1].name.push('x'),
+        |request| spans(request)[1].parent_span_id[7] ^= 1,
+        |request| spans(request)[1].attributes.clear(),
+        |request| spans(request)[1].attributes.swap(0, 1),
+        |request| spans(request)[1].parent_span_id.clear(),
+    ];
+    for damage in damage {
+        let mut request = request(0);
+        damage(&mut request);
+        assert_eq!(counts(&arrived([request]).workers[&(RUN, WORKER)]), (4, 0, 0, 1));
+    }
+
+    let mut other_resource = request(0);
+    other_resource.resource_spans[0].resource = None;
+    assert_eq!(arrived([other_resource]).workers[&(RUN, WORKER)].corrupt, 4);
+    let mut other_scope = request(0);
+    other_scope.resource_spans[0].scope_spans[0].schema_url.clear();
+    assert_eq!(arrived([other_scope]).workers[&(RUN, WORKER)].corrupt, 4);
+
+    // An id that names another trace's span, or an absurd one, is not counted as arrived.
+    for byte in [1, 7] {
+        let mut other_span = request(0);
+        spans(&mut other_span)[3].span_id[byte] ^= 0x10;
+        assert_eq!(counts(&arrived([other_span]).workers[&(RUN, WORKER)]), (3, 0, 0, 1));
+    }
+}
+
+/// Spans of other programs are counted apart.
+#[test]
+fn foreign_spans_are_counted() {
+    let mut mixed = request(0);
+    spans(&mut mixed)[2].trace_id = vec![7; 16];
+    let arrivals = arrived([mixed]);
+    assert_eq!((arrivals.foreign, arrivals.distinct()), (1, 3));
+}
+
+/// A lossy receiver forgets as many spans as it is told to, and no more.
+#[test]
+fn spans_are_lost_on_demand() {
+    let mut judged = Judged::new(request(0));
+    assert_eq!(judged.lose(3), 3);
+    assert_eq!(judged.lose(3), 1);
+    let mut arrivals = Arrivals::default();
+    arrivals.record(&judged);
+    assert_eq!(arrivals.distinct(), 0);
+}
+
+/// Arrivals read are the arrivals written.
+#[test]
+fn arrivals_survive_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("arrived");
+    let mut arrivals = arrived([request(0), request(40), request(40)]);
+    arrivals.foreign = 2;
+    arrivals.save(&path).unwrap();
+    assert_eq!(Arrivals::load(&path).unwrap(), arrivals);
+}

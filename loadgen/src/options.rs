@@ -1,0 +1,222 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::client::Endpoint;
+use crate::compression::Compression;
+use crate::ids::RunId;
+use crate::payload::FieldOrder;
+use crate::units;
+
+/// Load, ledger and sink for any OTLP trace receiver.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Send spans to an OTLP/gRPC receiver and report how fast they were acknowledged
+    #[command(args_override_self = true)]
+    Run(Box<RunOptions>),
+    /// Receive spans and keep which ones arrived
+    Sink(SinkOptions),
+    /// Compare what was acknowledged with what arrived
+    Verify(VerifyOptions),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RunOptions {
+    /// Receiver of the load
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", default_value = "http://localhost:4317")]
+    pub(crate) endpoint: Endpoint,
+    /// Open loop: spans per second at fixed intervals, whatever the receiver does (100k, 2.5M)
+    #[arg(long, value_parser = units::count, default_value = "10k", conflicts_with = "in_flight")]
+    pub(crate) rate: f64,
+    /// Closed loop instead: so many requests in flight, the next when one is answered
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) in_flight: Option<u32>,
+    /// How long new requests are started [default: 10s, unless --requests is given]
+    #[arg(long, value_parser = units::duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Stop after so many requests
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) requests: Option<u64>,
+    /// Connections, each with many streams
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) connections: u16,
+    /// Threads that the connections are dealt out to
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: u16,
+    #[command(flatten)]
+    pub(crate) shape: ShapeOptions,
+    /// Compress request bodies
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) compression: Compression,
+    /// Deadline of one attempt
+    #[arg(long, value_parser = units::duration, default_value = "10s")]
+    pub(crate) timeout: Duration,
+    /// Send a refused or unanswered request again, with the same spans, for so long; RetryInfo is
+    /// honoured [without a value: 60s]
+    #[arg(
+        long,
+        value_name = "FOR",
+        value_parser = units::duration,
+        num_args = 0..=1,
+        default_missing_value = "60s"
+    )]
+    pub(crate) retry: Option<Duration>,
+    /// Write the report as JSON, `-` for stdout in place of the table
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write what became of every request, for `loadgen verify`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ledger: Option<PathBuf>,
+}
+
+/// What requests look like.
+#[derive(Args, Debug)]
+pub(crate) struct ShapeOptions {
+    /// Spans in a request
+    #[arg(long, default_value_t = 512, value_name = "N")]
+    pub(crate) spans_per_request: u32,
+    /// Spans in a trace: a multiple or a divisor of the spans in a request
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(crate) spans_per_trace: u32,
+    /// Encoded size of a span
+    #[arg(long, default_value_t = 290, value_name = "BYTES")]
+    pub(crate) span_bytes: usize,
+    /// Order of fields on the wire: as SDKs encode, or as the Collector does
+    #[arg(long, value_enum, default_value_t = FieldOrder::Ascending)]
+    pub(crate) field_order: FieldOrder,
+    /// Chooses the content of spans
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Number of the run in every trace id, eight hexadecimal digits [default: random]
+    #[arg(long, value_parser = run_id)]
+    pub(crate) run_id: Option<RunId>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SinkOptions {
+    /// Address to listen on; with port 0 the one chosen is printed
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Write what arrived at the end, and on SIGUSR1
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// End by itself once so many different spans have arrived
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) until_spans: Option<u64>,
+    /// How long to wait for them; if they have not all arrived, the exit code is 1
+    #[arg(long, value_parser = units::duration, default_value = "30s", requires = "until_spans")]
+    pub(crate) timeout: Duration,
+    /// Answer OK to everything without looking at it, to measure a sender
+    #[arg(long, conflicts_with_all = ["out", "until_spans", "lose_spans"])]
+    pub(crate) discard: bool,
+    /// Threads that receive
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: u16,
+    #[command(flatten)]
+    pub(crate) script: ScriptOptions,
+}
+
+/// How a sink misbehaves.
+#[derive(Args, Debug)]
+pub(crate) struct ScriptOptions {
+    /// Wait before every answer
+    #[arg(long, value_parser = units::duration, default_value = "0s")]
+    pub(crate) delay: Duration,
+    /// Fail the first N requests
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) fail_first: u64,
+    /// Fail every Nth request
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) fail_every: Option<u64>,
+    /// gRPC status code of failed requests
+    #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(i32).range(1..=16))]
+    pub(crate) fail_code: i32,
+    /// Ask, with a failure, for a retry after so long
+    #[arg(long, value_parser = units::duration)]
+    pub(crate) retry_info: Option<Duration>,
+    /// Acknowledge the first N spans and forget them: a receiver that loses data
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) lose_spans: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VerifyOptions {
+    /// The ledger that `loadgen run --ledger` wrote
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ledger: PathBuf,
+    #[command(flatten)]
+    pub(crate) source: SourceOptions,
+    /// Write the result as JSON, `-` for stdout in place of the table
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// Where to look for what arrived.
+#[cfg(not(feature = "kafka"))]
+#[derive(Args, Debug)]
+pub(crate) struct SourceOptions {
+    /// The file that `loadgen sink --out` wrote
+    #[arg(long, value_name = "FILE")]
+    pub(crate) arrived: PathBuf,
+}
+
+/// Where to look for what arrived.
+#[cfg(feature = "kafka")]
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+pub(crate) struct SourceOptions {
+    /// The file that `loadgen sink --out` wrote
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["brokers", "topic"])]
+    pub(crate) arrived: Option<PathBuf>,
+    /// Brokers of the topic to read in place of a file
+    #[arg(long, value_name = "HOST:PORT", requires = "topic")]
+    pub(crate) brokers: Option<String>,
+    /// The topic, from its beginning to where it ends now
+    #[arg(long, requires = "brokers")]
+    pub(crate) topic: Option<String>,
+}
+
+fn run_id(text: &str) -> Result<RunId, std::num::ParseIntError> {
+    u32::from_str_radix(text, 16).map(RunId)
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 fine, 1 spans lost or corrupt, 2 wrong usage or a file \
+that cannot be read or written, 3 void: the run says nothing about the receiver";
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::{Command, Options};
+
+    /// The definition has no contradictions.
+    #[test]
+    fn the_command_line_is_consistent() {
+        Options::command().debug_assert();
+    }
+
+    /// A rate and a number in flight exclude each other; `--retry` stands alone or with a value.
+    #[test]
+    fn options_are_read() {
+        let parse = |args: &str| Options::try_parse_from(args.split(' '));
+        assert!(parse("loadgen run --rate 1k --in-flight 3").is_err());
+        let retry = |args| match parse(args).unwrap().command {
+            Command::Run(run) => run.retry.map(|retry| retry.as_secs()),
+            _ => None,
+        };
+        assert_eq!(retry("loadgen run"), None);
+        assert_eq!(retry("loadgen run --retry --in-flight 3"), Some(60));
+        assert_eq!(retry("loadgen run --retry 5m"), Some(300));
+    }
+}

@@ -1,0 +1,188 @@
+//! One connection's share of a run: starts requests when they are due, records how each ended.
+//!
+//! Lives on one generator thread, on a `LocalSet`: a task that starts requests and one task per
+//! request in flight share the worker by `Rc`. The number in flight is bounded. Per request it
+//! patches a reused buffer and reads the clock; per span it does nothing else.
+
+use std::cell::RefCell;
+use std::mem;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time;
+
+use crate::answer::Answer;
+use crate::client::{Channel, ConnectError};
+use crate::ids::WorkerId;
+use crate::latency::Latencies;
+use crate::ledger::{Outcome, WorkerLedger};
+use crate::payload::Stamp;
+use crate::plan::Plan;
+use crate::progress::Progress;
+
+/// A connection and what was recorded on it.
+pub(crate) struct Worker {
+    plan: Arc<Plan>,
+    progress: Arc<Progress>,
+    /// From 0; the worker starts the requests whose number modulo the workers is this.
+    index: usize,
+    channel: Channel,
+    slots: Arc<Semaphore>,
+    slot_count: u32,
+    records: RefCell<Records>,
+    buffers: RefCell<Buffers>,
+}
+
+/// What a worker hands back when the run is over.
+pub(crate) struct WorkerResult {
+    pub(crate) ledger: WorkerLedger,
+    pub(crate) latencies: Latencies,
+    pub(crate) retries: u64,
+    pub(crate) reconnects: u64,
+}
+
+struct Records {
+    /// By request; [`Outcome::TimedOut`] until there is an answer.
+    outcomes: Vec<Outcome>,
+    latencies: Latencies,
+    retries: u64,
+}
+
+/// Bodies to be patched again: those that continue a trace, and those that open one.
+#[derive(Default)]
+struct Buffers([Vec<BytesMut>; 2]);
+
+impl Worker {
+    pub(crate) fn new(plan: Arc<Plan>, progress: Arc<Progress>, index: usize) -> Self {
+        let channel =
+            Channel::new(plan.endpoint.clone(), plan.compression.encoding(), plan.timeout);
+        let slot_count = plan.slots(index);
+        let latencies = Latencies::new();
+        Self {
+            plan,
+            progress,
+            index,
+            channel,
+            slots: Arc::new(Semaphore::new(slot_count as usize)),
+            slot_count,
+            records: RefCell::new(Records { outcomes: Vec::new(), latencies, retries: 0 }),
+            buffers: RefCell::default(),
+        }
+    }
+
+    /// Opens the connection.
+    pub(crate) async fn connect(&self) -> Result<(), ConnectError> {
+        self.channel.connect().await
+    }
+
+    /// Sends this worker's requests and waits for their answers.
+    pub(crate) async fn run(self: Rc<Self>, start: Instant) {
+        let worker_count = self.plan.worker_count as u64;
+        for request in 0_u64.. {
+            let number = request * worker_count + self.index as u64;
+            if !self.plan.includes(number) {
+                break;
+            }
+            let intended = match &self.plan.pacer {
+                Some(pacer) => {
+                    pacer.wait(number).await;
+                    Some(start + pacer.schedule().intended(number))
+                }
+                None => None,
+            };
+            let slots = Arc::clone(&self.slots);
+            let slot = slots.acquire_owned().await.expect("the semaphore is never closed");
+            if self.plan.is_over(start) {
+                break;
+            }
+            self.records.borrow_mut().outcomes.push(Outcome::TimedOut);
+            let intended = intended.unwrap_or_else(Instant::now);
+            tokio::task::spawn_local(Rc::clone(&self).exchange(request, intended, slot));
+        }
+        // Every slot is free again once every exchange has ended; each ends by its deadline.
+        let all_slots = self.slots.acquire_many(self.slot_count).await;
+        drop(all_slots.expect("the semaphore is never closed"));
+    }
+
+    /// Takes out what was recorded; to be called once, after [`Self::run`].
+    pub(crate) fn take_result(&self) -> WorkerResult {
+        let mut records = self.records.borrow_mut();
+        let outcomes = mem::take(&mut records.outcomes);
+        WorkerResult {
+            ledger: WorkerLedger { worker: worker_id(self.index), outcomes },
+            latencies: records.latencies.clone(),
+            retries: records.retries,
+            reconnects: self.channel.reconnects(),
+        }
+    }
+
+    /// One request from its first attempt to its outcome.
+    async fn exchange(self: Rc<Self>, request: u64, intended: Instant, slot: OwnedSemaphorePermit) {
+        let opens_trace = self.plan.payload.opens_trace(request);
+        let body = self.patched(request, opens_trace);
+        let sent = Instant::now();
+        self.progress.sent();
+        self.records.borrow_mut().latencies.record_start(intended, sent);
+        let outcome = self.deliver(&body, sent).await;
+        let done = Instant::now();
+
+        self.progress.ended(outcome, self.plan.payload.shape().spans_per_request);
+        let mut records = self.records.borrow_mut();
+        records.outcomes[request as usize] = outcome;
+        if matches!(outcome, Outcome::Acknowledged | Outcome::Partial { .. }) {
+            records.latencies.record_end(intended, sent, done);
+        }
+        self.buffers.borrow_mut().put(opens_trace, body);
+        drop(slot);
+    }
+
+    /// Sends `body` until an answer is final or there is no more time for retries.
+    async fn deliver(&self, body: &Bytes, sent: Instant) -> Outcome {
+        let compressed = self.plan.compression.compress(body);
+        let message =
+            compressed.expect("writing to memory does not fail").unwrap_or_else(|| body.clone());
+        loop {
+            let attempt = self.channel.export(message.clone());
+            let answer = time::timeout(self.plan.timeout, attempt).await.unwrap_or(Answer::NONE);
+            let retry_delay = self.plan.retry_within.and_then(|limit| {
+                answer.retry_delay.filter(|delay| sent.elapsed() + *delay < limit)
+            });
+            match retry_delay {
+                Some(delay) => time::sleep(delay).await,
+                None => return answer.outcome,
+            }
+            self.records.borrow_mut().retries += 1;
+        }
+    }
+
+    fn patched(&self, request: u64, opens_trace: bool) -> Bytes {
+        let payload = &self.plan.payload;
+        let reused = self.buffers.borrow_mut().take(opens_trace);
+        let mut body = reused.unwrap_or_else(|| payload.template(opens_trace).into());
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix_nanos = since_epoch.as_nanos() as u64;
+        payload.patch(&mut body, Stamp { worker: worker_id(self.index), request, unix_nanos });
+        body.freeze()
+    }
+}
+
+impl Buffers {
+    fn take(&mut self, opens_trace: bool) -> Option<BytesMut> {
+        self.0[usize::from(opens_trace)].pop()
+    }
+
+    /// Keeps `body` unless h2 still holds it, as it may after a reset.
+    fn put(&mut self, opens_trace: bool, body: Bytes) {
+        if let Ok(body) = body.try_into_mut() {
+            self.0[usize::from(opens_trace)].push(body);
+        }
+    }
+}
+
+/// Workers are numbered from 1 in ids.
+fn worker_id(index: usize) -> WorkerId {
+    WorkerId(u16::try_from(index + 1).expect("the number of connections is bounded by its option"))
+}

@@ -1,0 +1,239 @@
+//! The command line. The only importer of clap, which splits arguments and prints `--help`.
+//!
+//! Values pass through clap as text: it would end at the first bad one, and it would read the
+//! environment by itself, leaving no trace of where a value came from.
+
+use std::{collections::BTreeMap, ffi::OsString, process::ExitCode};
+
+use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
+
+use super::{Config, Setting};
+
+/// Exit code of an orderly end.
+pub const EXIT_OK: u8 = 0;
+/// Exit code of `healthcheck` when the process is not healthy.
+pub const EXIT_UNHEALTHY: u8 = 1;
+/// Exit code of a mistake in arguments or settings.
+pub const EXIT_CONFIGURATION: u8 = 2;
+
+/// Every exit code with its meaning, for `--help`.
+const EXIT_CODES: [(u8, &str); 3] = [
+    (EXIT_OK, "orderly end, or nothing found wrong"),
+    (EXIT_UNHEALTHY, "not healthy, or not ready"),
+    (EXIT_CONFIGURATION, "a mistake in arguments or settings"),
+];
+
+/// How settings are given, for `--help`.
+const SETTINGS_HELP: &str = "\
+Settings:
+  Each is a flag and a variable. The flag wins over the variable, the variable over its default.
+  <VARIABLE>_FILE names a file to read the value from; an empty variable counts as unset.
+  Sizes are written 900KiB, 16MiB or 1048576; durations 2ms, 9s or 1m30s.";
+
+/// What the process is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Run the pipeline.
+    Run,
+    /// Test settings, broker, rights, topic and backend.
+    Check,
+    /// Ask a running process on this machine for its health.
+    Healthcheck {
+        /// Ask for readiness instead of liveness.
+        ready: bool,
+    },
+    /// Print the effective settings.
+    PrintConfig,
+    /// Print generated documentation.
+    Docs(DocsPage),
+}
+
+/// A generated page of the documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DocsPage {
+    /// README's table of settings.
+    Settings,
+    /// docs/METRICS.md.
+    Metrics,
+}
+
+/// The command line, taken apart. Never shown: flags may hold secrets.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// What to do.
+    pub task: Task,
+    /// Settings given as flags, by variable.
+    pub flags: BTreeMap<String, String>,
+}
+
+/// Takes the arguments apart; the first is the program's name.
+///
+/// # Errors
+/// The exit code, where arguments make no sense or `--help` or `--version` was asked for; the text
+/// has then been printed.
+pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Invocation, ExitCode> {
+    let settings = Config::settings();
+    match command(&settings).try_get_matches_from(arguments) {
+        Ok(matches) => Ok(invocation(&matches, &settings)),
+        Err(error) => {
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // Nothing is left to do for a terminal that does not take the text.
+            error.print().ok();
+            Err(ExitCode::from(if asked { EXIT_OK } else { EXIT_CONFIGURATION }))
+        }
+    }
+}
+
+fn invocation(matches: &ArgMatches, settings: &[Setting]) -> Invocation {
+    let mut flags = BTreeMap::new();
+    for setting in settings {
+        if let Some(value) = matches.get_one::<String>(setting.name) {
+            flags.insert(setting.name.to_owned(), value.clone());
+        }
+    }
+    let task = match matches.subcommand() {
+        _ if matches.get_flag("print-config") => Task::PrintConfig,
+        Some(("check", _)) => Task::Check,
+        Some(("healthcheck", own)) => Task::Healthcheck { ready: own.get_flag("ready") },
+        Some(("docs", own)) => Task::Docs(match own.subcommand_name() {
+            Some("metrics") => DocsPage::Metrics,
+            _ => DocsPage::Settings,
+        }),
+        _ => Task::Run,
+    };
+    Invocation { task, flags }
+}
+
+fn command(settings: &[Setting]) -> Command {
+    let ready = Arg::new("ready")
+        .long("ready")
+        .action(ArgAction::SetTrue)
+        .help("Ask /readyz instead of /healthz");
+    let print_config = Arg::new("print-config")
+        .long("print-config")
+        .action(ArgAction::SetTrue)
+        .global(true)
+        .help("Print the effective settings as an env file, secrets masked, and end");
+    Command::new("otel-event-pipeline")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(
+            "OpenTelemetry traces through Kafka: OTLP in, split by trace id, forwarded to Jaeger",
+        )
+        .after_help(after_help())
+        .next_line_help(true)
+        .args_override_self(true)
+        .disable_help_subcommand(true)
+        .subcommand_value_name("TASK")
+        .subcommand_help_heading("Tasks (none: run the pipeline)")
+        .subcommand(
+            Command::new("check")
+                .about("Test settings, broker, rights, topic and backend, one line each"),
+        )
+        .subcommand(
+            Command::new("healthcheck")
+                .about("Ask the process on this machine for its health, for containers")
+                .arg(ready),
+        )
+        .subcommand(
+            Command::new("docs")
+                .about("Print generated documentation")
+                .hide(true)
+                .subcommand_required(true)
+                .subcommand(Command::new("settings").about("README's table of settings"))
+                .subcommand(Command::new("metrics").about("docs/METRICS.md")),
+        )
+        .arg(print_config)
+        .args(settings.iter().map(argument))
+}
+
+fn after_help() -> String {
+    let codes = EXIT_CODES.map(|(code, meaning)| format!("  {code}  {meaning}"));
+    format!("{SETTINGS_HELP}\n\nExit codes:\n{}", codes.join("\n"))
+}
+
+/// The flag of a setting: text, so that every value is judged by its own kind.
+fn argument(setting: &Setting) -> Arg {
+    let default = if setting.default.is_empty() { "unset" } else { &setting.default };
+    let help = format!(
+        "{}\n[env: {}] [default: {default}] [allowed: {}]",
+        setting.help, setting.name, setting.allowed
+    );
+    Arg::new(setting.name)
+        .long(setting.flag())
+        .value_name(setting.placeholder)
+        .help(help)
+        .help_heading(setting.heading)
+        .allow_negative_numbers(true)
+        .global(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Invocation {
+        let settings = Config::settings();
+        let arguments = ["otel-event-pipeline"].iter().chain(arguments);
+        let matches = command(&settings).try_get_matches_from(arguments).unwrap();
+        invocation(&matches, &settings)
+    }
+
+    /// The command is consistent by clap's own rules.
+    #[test]
+    fn command_is_consistent() {
+        command(&Config::settings()).debug_assert();
+    }
+
+    /// `--help` lists every setting with flag, variable, default and group.
+    #[test]
+    fn help_lists_every_setting() {
+        let settings = Config::settings();
+        let help = command(&settings).term_width(0).render_help().to_string();
+        for setting in &settings {
+            let flag = format!("--{} <{}>", setting.flag(), setting.placeholder);
+            let default = if setting.default.is_empty() { "unset" } else { &setting.default };
+            let variable = format!("[env: {}] [default: {default}]", setting.name);
+            let heading = format!("\n{}:\n", setting.heading);
+            for part in [flag, variable, heading] {
+                assert!(help.contains(&part), "{part} is not in --help");
+            }
+        }
+        assert!(help.contains("Exit codes:"));
+        assert!(!help.contains("  docs"), "a task for contributors is shown to operators");
+    }
+
+    /// Flags count before and behind the task, negative numbers among them, the last one wins.
+    #[test]
+    fn flags_stand_anywhere() {
+        let arguments = ["--http-port", "1", "healthcheck", "--ready", "--http-port=2"];
+        let Invocation { task, flags } = parsed(&arguments);
+        assert_eq!(task, Task::Healthcheck { ready: true });
+        assert_eq!(flags, BTreeMap::from([("HTTP_PORT".to_owned(), "2".to_owned())]));
+        let flags = parsed(&["check", "--kafka-topic-replication", "-1"]).flags;
+        assert_eq!(flags["KAFKA_TOPIC_REPLICATION"], "-1");
+        let flags = parsed(&["--role=all", "--role=forward", "check"]).flags;
+        assert_eq!(flags["ROLE"], "forward");
+    }
+
+    /// Each task is reached by its name, and none means run.
+    #[test]
+    fn tasks_are_reached() {
+        for (arguments, task) in [
+            (&[][..], Task::Run),
+            (&["check"][..], Task::Check),
+            (&["healthcheck"][..], Task::Healthcheck { ready: false }),
+            (&["--print-config"][..], Task::PrintConfig),
+            (&["check", "--print-config"][..], Task::PrintConfig),
+            (&["docs", "settings"][..], Task::Docs(DocsPage::Settings)),
+            (&["docs", "metrics"][..], Task::Docs(DocsPage::Metrics)),
+        ] {
+            assert_eq!(parsed(arguments).task, task, "{arguments:?}");
+        }
+    }
+
+    /// A value that no setting takes passes through, to be reported with all others.
+    #[test]
+    fn values_are_not_judged_here() {
+        assert_eq!(parsed(&["--grpc-port", "x"]).flags["GRPC_PORT"], "x");
+    }
+}

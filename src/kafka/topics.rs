@@ -1,0 +1,207 @@
+//! Creates missing topics and reads the limits of existing ones.
+//!
+//! Called by the `metadata` thread and by `check`. A topic that exists is left alone. Rights that
+//! are missing are no reason not to run: the exact command for an administrator is printed.
+
+use rdkafka::{
+    admin::{
+        AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication, TopicResult,
+    },
+    client::DefaultClientContext,
+    config::FromClientConfig,
+    error::RDKafkaErrorCode,
+};
+
+use super::{KafkaError, settings};
+use crate::{
+    config::{Config, KafkaConfig},
+    limits::{ADMIN_TIMEOUT, DEAD_LETTER_HEADROOM_BYTES},
+};
+
+/// A topic as it is to be created when missing.
+#[derive(Clone, Debug)]
+pub struct TopicPlan {
+    /// The topic's name.
+    pub name: String,
+    /// Partitions at creation.
+    pub partitions: i32,
+    /// Copies; -1 takes the broker's default.
+    pub replication: i32,
+    /// `max.message.bytes` to set at creation; `None` = the broker's default.
+    pub message_bytes_max: Option<usize>,
+    /// Largest batch we may send: an existing topic that takes less is reported.
+    pub batch_bytes: usize,
+}
+
+/// The topics that a process with this configuration needs.
+pub fn topic_plans(config: &Config) -> Vec<TopicPlan> {
+    let topic = &config.kafka.topic;
+    let plan = |name: &str, message_bytes_max| TopicPlan {
+        name: name.to_owned(),
+        partitions: topic.partitions,
+        replication: topic.replication,
+        message_bytes_max,
+        batch_bytes: config.kafka.batch_bytes,
+    };
+    let mut plans = vec![plan(&topic.name, None)];
+    if config.role.forwards() {
+        // A dead letter is the whole record and its headers.
+        let bytes_max = config.publish.record_bytes_max + DEAD_LETTER_HEADROOM_BYTES;
+        plans.push(plan(&config.forward.dead_letter_topic, Some(bytes_max)));
+    }
+    plans
+}
+
+/// Creates what is missing and warns of limits that are too small; true when the broker answered.
+pub fn ensure_topics(kafka: &KafkaConfig, plans: &[TopicPlan]) -> bool {
+    let admin = match admin(kafka) {
+        Ok(admin) => admin,
+        Err(error) => {
+            tracing::warn!(%error, "topics are not checked");
+            return false;
+        }
+    };
+    // Stops at the first silence: a broker that does not answer is not asked twice in a row.
+    plans.iter().all(|plan| {
+        let answered = !kafka.topic.create || create(&admin, kafka, plan);
+        if answered {
+            warn_of_small_limit(&admin, plan);
+        }
+        answered
+    })
+}
+
+fn admin(kafka: &KafkaConfig) -> Result<AdminClient<DefaultClientContext>, KafkaError> {
+    let client = "otel-event-pipeline-admin".to_owned();
+    let mut settings = settings::common(kafka, &client);
+    settings::apply(&mut settings, &kafka.producer_overrides);
+    // Producer-only keys among the overrides are ignored by librdkafka with a log line.
+    AdminClient::from_config(&settings)
+        .map_err(|error| KafkaError::Client { client, reason: error.to_string() })
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT)).operation_timeout(Some(ADMIN_TIMEOUT))
+}
+
+/// Creates one topic; true when it exists afterwards or an administrator has to do it.
+fn create(
+    admin: &AdminClient<DefaultClientContext>,
+    kafka: &KafkaConfig,
+    plan: &TopicPlan,
+) -> bool {
+    let bytes = plan.message_bytes_max.map(|bytes| bytes.to_string());
+    let mut topic =
+        NewTopic::new(&plan.name, plan.partitions, TopicReplication::Fixed(plan.replication));
+    if let Some(bytes) = &bytes {
+        topic = topic.set("max.message.bytes", bytes);
+    }
+    if plan.replication >= 3 {
+        // With three copies, an acknowledged span survives the loss of one without notice.
+        topic = topic.set("min.insync.replicas", "2");
+    }
+    let answer = pollster::block_on(admin.create_topics([&topic], &options()));
+    match answer.map(|mut results| results.pop()) {
+        Ok(Some(result)) => created(kafka, plan, result),
+        Ok(None) => false,
+        Err(error) => {
+            tracing::warn!(topic = plan.name, %error, "topic is not checked: kafka gave no answer");
+            false
+        }
+    }
+}
+
+fn created(kafka: &KafkaConfig, plan: &TopicPlan, result: TopicResult) -> bool {
+    match result {
+        Ok(_) => {
+            tracing::info!(topic = plan.name, partitions = plan.partitions, "topic created");
+            true
+        }
+        Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => true,
+        Err((_, error)) => {
+            tracing::warn!(
+                topic = plan.name,
+                %error,
+                "topic is not created; if it is missing, an administrator can run: {}",
+                command(kafka, plan)
+            );
+            true
+        }
+    }
+}
+
+/// What an administrator types to do the same.
+fn command(kafka: &KafkaConfig, plan: &TopicPlan) -> String {
+    let mut command = format!(
+        "kafka-topics.sh --bootstrap-server {} --create --if-not-exists --topic {} --partitions {}",
+        kafka.brokers, plan.name, plan.partitions
+    );
+    if plan.replication > 0 {
+        command.push_str(&format!(" --replication-factor {}", plan.replication));
+    }
+    if let Some(bytes) = plan.message_bytes_max {
+        command.push_str(&format!(" --config max.message.bytes={bytes}"));
+    }
+    command
+}
+
+/// The topic's own limit, when the broker tells it.
+fn message_bytes_max(admin: &AdminClient<DefaultClientContext>, topic: &str) -> Option<usize> {
+    let resources = [ResourceSpecifier::Topic(topic)];
+    let answer = pollster::block_on(admin.describe_configs(&resources, &options())).ok()?;
+    let resource = answer.into_iter().next()?.ok()?;
+    resource.get("max.message.bytes")?.value.as_ref()?.parse().ok()
+}
+
+fn warn_of_small_limit(admin: &AdminClient<DefaultClientContext>, plan: &TopicPlan) {
+    // Not being told (missing rights, an old broker) is no finding.
+    let Some(limit) = message_bytes_max(admin, &plan.name) else { return };
+    if limit < plan.batch_bytes {
+        tracing::error!(
+            topic = plan.name,
+            limit,
+            batch_bytes = plan.batch_bytes,
+            "the topic takes smaller batches than we may send: raise its max.message.bytes or \
+             lower KAFKA_BATCH_BYTES and KAFKA_RECORD_BYTES_MAX below it"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Compression, TopicConfig};
+
+    /// The printed command names broker, topic, partitions, copies and limit.
+    #[test]
+    fn administrator_command() {
+        let kafka = KafkaConfig {
+            brokers: "broker:9092".to_owned(),
+            topic: TopicConfig {
+                name: "otel.traces".to_owned(),
+                create: true,
+                partitions: 8,
+                replication: 3,
+            },
+            linger: std::time::Duration::from_millis(2),
+            batch_bytes: 1_000_000,
+            compression: Compression::None,
+            idempotence: false,
+            producer_overrides: Vec::new(),
+            consumer_overrides: Vec::new(),
+        };
+        let plan = TopicPlan {
+            name: "otel.traces.dlq".to_owned(),
+            partitions: 8,
+            replication: 3,
+            message_bytes_max: Some(987_136),
+            batch_bytes: 1_000_000,
+        };
+        assert_eq!(
+            command(&kafka, &plan),
+            "kafka-topics.sh --bootstrap-server broker:9092 --create --if-not-exists --topic \
+             otel.traces.dlq --partitions 8 --replication-factor 3 --config \
+             max.message.bytes=987136"
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! The end of the process, in the order of the data.
+//!
+//! 1. Not ready, and the drain delay, in which balancers look elsewhere.
+//! 2. GOAWAY on every connection; requests that were sent are served.
+//! 3. Deliveries are waited for; what is left when time runs short is purged, which answers it
+//!    UNAVAILABLE, and connections that still do not end are dropped.
+//! 4. The forward loops stop polling, wait for their calls in flight, commit and leave the group.
+//! 5. Every thread is joined; who is late is named.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::Process;
+use crate::limits::POLL_INTERVAL;
+
+/// How the process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything was finished, answered and committed.
+    Orderly,
+    /// These threads had not ended at the deadline.
+    Late(Vec<String>),
+    /// This thread panicked; what could be ended in order was.
+    Panicked(String),
+}
+
+impl Process {
+    /// Serves until `asked` turns true or a thread fails, then ends in order.
+    pub fn run_until(self, asked: &AtomicBool) -> Ending {
+        let failures = self.threads.failures();
+        let failure = loop {
+            if asked.load(Ordering::Relaxed) {
+                break None;
+            }
+            if let Ok(failure) = failures.recv_timeout(POLL_INTERVAL) {
+                break Some(failure.thread);
+            }
+        };
+        let ending = self.stop();
+        failure.map_or(ending, Ending::Panicked)
+    }
+
+    /// Ends the process in order, within the shutdown deadline.
+    pub fn stop(mut self) -> Ending {
+        let start = Instant::now();
+        let shutdown = self.config.shutdown.clone();
+        tracing::info!(deadline_s = shutdown.deadline.as_secs(), "shutting down");
+        self.serving.set(false, "the process is shutting down");
+        thread::sleep(shutdown.drain_delay.min(shutdown.deadline));
+
+        let late = start + shutdown.deadline;
+        let mut left = Vec::new();
+        if let Some(receive) = &self.receive {
+            let time = late.saturating_duration_since(Instant::now());
+            let soon = Instant::now() + time.mul_f64(SHARE_FOR_ANSWERS);
+            left.extend(receive.stop(&mut self.threads, soon, late));
+        }
+        self.stop.store(true, Ordering::Release);
+        for prefix in ["forward-", "send", "metadata"] {
+            left.extend(self.threads.join(prefix, late));
+        }
+        self.stop_admin.store(true, Ordering::Release);
+        left.extend(self.threads.join("admin", late));
+
+        let receive = self.receive.take();
+        left.extend(close_clients(&mut self, receive, late));
+        if left.is_empty() {
+            tracing::info!(ms = start.elapsed().as_millis() as u64, "ended");
+            return Ending::Orderly;
+        }
+        tracing::error!(?left, "not everything had ended at SHUTDOWN_DEADLINE");
+        Ending::Late(left)
+    }
+}
+
+/// The part of the time left in which requests in flight may end by themselves.
+const SHARE_FOR_ANSWERS: f64 = 0.6;
+
+/// Closes librdkafka's clients on a thread of its own: their destruction can hang on a broker that
+/// does not answer, and the process must end all the same.
+fn close_clients<T: Send + 'static>(
+    process: &mut Process,
+    clients: T,
+    deadline: Instant,
+) -> Vec<String> {
+    let spawned = process.threads.spawn("close".to_owned(), None, move || drop(clients));
+    if spawned.is_err() {
+        return vec!["close".to_owned()];
+    }
+    process.threads.join("close", deadline.max(Instant::now() + CLOSE_TIME_MIN))
+}
+
+/// Closing is given at least this long, also when the deadline has passed.
+const CLOSE_TIME_MIN: Duration = Duration::from_millis(200);

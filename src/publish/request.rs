@@ -1,0 +1,177 @@
+//! What the receive half hands to a worker, and what it wants back.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use bytes::Bytes;
+
+use super::{Answer, Encoding};
+use crate::limits::REQUEST_CHARGE_BYTES_MIN;
+
+/// One export request, as it came over the wire.
+pub struct Request {
+    /// The message's frames, in order, without the gRPC prefix.
+    pub frames: Vec<Bytes>,
+    /// How the message is compressed.
+    pub encoding: Encoding,
+    /// When its first byte arrived.
+    pub received: Instant,
+    /// When it was handed to the worker's queue.
+    pub queued: Instant,
+    /// When the reply is due at the latest.
+    pub deadline: Instant,
+    /// Bytes charged for it.
+    pub charge: Charge,
+    /// Where the answer goes.
+    pub reply: Box<dyn Reply>,
+}
+
+/// Where an answer goes; implemented by `receive/`, so that publish knows no runtime.
+pub trait Reply: Send + Sync {
+    /// True when nobody waits any more: the client has gone or its deadline has passed.
+    fn abandoned(&self) -> bool;
+    /// Gives the answer; never blocks. The charge goes back when the reply is written.
+    fn answer(self: Box<Self>, answer: Answer, charge: Charge);
+}
+
+/// A bounded number of bytes that requests share.
+#[derive(Debug)]
+pub struct Budget {
+    bytes_max: usize,
+    bytes_used: AtomicUsize,
+}
+
+impl Budget {
+    /// An unused budget.
+    pub fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, bytes_used: AtomicUsize::new(0) }
+    }
+
+    /// Bytes charged now.
+    pub fn bytes_used(&self) -> usize {
+        self.bytes_used.load(Ordering::Relaxed)
+    }
+
+    fn try_take(&self, bytes: usize) -> bool {
+        let before = self.bytes_used.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before + bytes <= self.bytes_max;
+        if !fits {
+            self.give_back(bytes);
+        }
+        fits
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.bytes_used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Which budget was short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// That of the whole process.
+    Process,
+    /// The share of one connection.
+    Connection,
+}
+
+/// The bytes one request holds of the process's budget and of its connection's share.
+///
+/// Dropping it gives them back.
+#[derive(Debug)]
+pub struct Charge {
+    process: Arc<Budget>,
+    connection: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Charge {
+    /// Takes the least charge of a request.
+    ///
+    /// # Errors
+    /// The budget that is short; nothing is held.
+    pub fn open(process: Arc<Budget>, connection: Arc<Budget>) -> Result<Self, Shortage> {
+        let mut charge = Self { process, connection, bytes: 0 };
+        charge.resize(REQUEST_CHARGE_BYTES_MIN)?;
+        Ok(charge)
+    }
+
+    /// Makes the charge `bytes` large, at least [`REQUEST_CHARGE_BYTES_MIN`].
+    ///
+    /// # Errors
+    /// The budget that is short; the charge stays as it was. Shrinking always succeeds.
+    pub fn resize(&mut self, bytes: usize) -> Result<(), Shortage> {
+        let bytes = bytes.max(REQUEST_CHARGE_BYTES_MIN);
+        if bytes <= self.bytes {
+            let surplus = self.bytes - bytes;
+            self.process.give_back(surplus);
+            self.connection.give_back(surplus);
+        } else {
+            let missing = bytes - self.bytes;
+            if !self.connection.try_take(missing) {
+                return Err(Shortage::Connection);
+            }
+            if !self.process.try_take(missing) {
+                self.connection.give_back(missing);
+                return Err(Shortage::Process);
+            }
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.process.give_back(self.bytes);
+        self.connection.give_back(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: usize = 1024;
+
+    fn budgets(process: usize, connection: usize) -> (Arc<Budget>, Arc<Budget>) {
+        (Arc::new(Budget::new(process)), Arc::new(Budget::new(connection)))
+    }
+
+    /// A charge grows, shrinks and gives everything back when dropped.
+    #[test]
+    fn charge_is_returned() {
+        let (process, connection) = budgets(64 * KIB, 32 * KIB);
+        let mut charge = Charge::open(Arc::clone(&process), Arc::clone(&connection)).unwrap();
+        assert_eq!(process.bytes_used(), REQUEST_CHARGE_BYTES_MIN);
+        charge.resize(20 * KIB).unwrap();
+        charge.resize(10 * KIB).unwrap();
+        assert_eq!((process.bytes_used(), connection.bytes_used()), (10 * KIB, 10 * KIB));
+        drop(charge);
+        assert_eq!((process.bytes_used(), connection.bytes_used()), (0, 0));
+    }
+
+    /// One connection is stopped at its share while others still fit; a refusal takes nothing.
+    #[test]
+    fn connection_share_is_bounded() {
+        let (process, greedy) = budgets(64 * KIB, 16 * KIB);
+        let mut first = Charge::open(Arc::clone(&process), Arc::clone(&greedy)).unwrap();
+        assert_eq!(first.resize(17 * KIB), Err(Shortage::Connection));
+        assert_eq!(first.bytes(), REQUEST_CHARGE_BYTES_MIN);
+        let polite = Arc::new(Budget::new(64 * KIB));
+        let mut second = Charge::open(Arc::clone(&process), polite).unwrap();
+        assert_eq!(second.resize(61 * KIB), Err(Shortage::Process));
+        assert_eq!(second.resize(60 * KIB), Ok(()));
+        assert_eq!(process.bytes_used(), 64 * KIB);
+    }
+}
