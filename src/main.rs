@@ -13,7 +13,9 @@ use otel_event_pipeline::{
         cli::{self, DocsPage, EXIT_CONFIGURATION, EXIT_OK, EXIT_UNHEALTHY, Invocation, Task},
         settings_markdown,
     },
-    healthcheck, logging,
+    healthcheck,
+    internal_telemetry::docs,
+    logging,
 };
 
 /// librdkafka's allocations go through it too.
@@ -44,7 +46,7 @@ fn execute(Invocation { task, flags }: Invocation) -> Result<ExitCode, ConfigErr
         },
         Task::PrintConfig => print(&load()?.env_file()),
         Task::Docs(DocsPage::Settings) => print(&settings_markdown()),
-        Task::Docs(DocsPage::Metrics) => print(""),
+        Task::Docs(DocsPage::Metrics) => print(&docs::markdown()),
     })
 }
 
