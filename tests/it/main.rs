@@ -4,4 +4,6 @@
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod tidy;
