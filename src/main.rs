@@ -13,7 +13,9 @@ use otel_event_pipeline::{
         cli::{self, DocsPage, Invocation, Task, exit},
         settings_markdown,
     },
-    healthcheck, internal_telemetry, logging,
+    healthcheck,
+    internal_telemetry::docs,
+    logging,
     process::{self, Ending, Process},
 };
 
@@ -45,7 +47,7 @@ fn execute(Invocation { task, flags }: Invocation) -> Result<ExitCode, ConfigErr
         },
         Task::PrintConfig => print(&load()?.env_file()),
         Task::Docs(DocsPage::Settings) => print(&settings_markdown()),
-        Task::Docs(DocsPage::Metrics) => print(&internal_telemetry::docs::markdown()),
+        Task::Docs(DocsPage::Metrics) => print(&docs::markdown()),
     })
 }
 

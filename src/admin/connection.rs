@@ -7,7 +7,6 @@
 
 use std::{
     io::{self, ErrorKind, Read, Write},
-    mem,
     net::Shutdown,
     time::Instant,
 };
@@ -75,7 +74,7 @@ impl Connection {
                 State::Closing(discarded) => discard(&mut self.stream, discarded).map(|()| None),
             };
             match step {
-                Ok(Some(next)) => drop(mem::replace(&mut self.state, next)),
+                Ok(Some(next)) => self.state = next,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Waiting,
                 // An error means that the client has gone: there is nobody left to tell.
                 Ok(None) | Err(_) => return Progress::Finished,

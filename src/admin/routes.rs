@@ -58,7 +58,7 @@ const PAGES: [Page; 5] = [
     },
     Page {
         path: "/latency",
-        about: "Percentiles per stage as JSON; ?format=hgrm&stage=NAME[&window=NAME]: HdrHistogram text.",
+        about: "Percentiles per stage; ?format=hgrm&stage=NAME[&window=NAME]: for HdrHistogram.",
         answer: latency_page::answer,
     },
 ];

@@ -42,7 +42,7 @@ pub enum AdminError {
     Poll(#[source] io::Error),
 }
 
-/// Tokens below this are slots of connections.
+/// The listener's token; those below are slots of connections.
 const LISTENER: Token = Token(ADMIN_CONNECTIONS_MAX);
 
 /// The HTTP pages, bound and ready to run.
@@ -169,9 +169,11 @@ impl Admin {
 
     /// Closes a connection before its end, which is worth a count only while it was unanswered.
     fn close(&mut self, slot: usize, reason: &str) {
-        if self.connections[slot].take().is_some_and(|open| !open.answered()) {
+        // Counted first: whoever sees the close sees the count.
+        if self.connections[slot].as_ref().is_some_and(|open| !open.answered()) {
             self.sources.telemetry.admin.connections_dropped.with_label_values(&[reason]).inc();
         }
+        self.connections[slot] = None;
     }
 }
 

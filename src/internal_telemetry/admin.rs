@@ -37,7 +37,7 @@ impl AdminMetrics {
             ),
             accept_errors: registry.counter(
                 "admin_accept_errors_total",
-                "HTTP connections that the system failed to accept, such as for want of descriptors",
+                "HTTP connections that the system did not let in, such as for want of descriptors",
             ),
         }
     }

@@ -88,11 +88,8 @@ pub(crate) const DEAD_LETTER_REASONS: &[&str] = &["misframed", "refused", "too_l
 impl ForwardMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
         Self {
-            records_consumed: registry.counter(
-                "forward_records_consumed_total",
-                "records polled from Kafka; equals the sum of forward_records_total and \
-                 forward_records_pending",
-            ),
+            records_consumed: registry
+                .counter("forward_records_consumed_total", "records polled from Kafka"),
             bytes_consumed: registry
                 .counter("forward_bytes_consumed_total", "key and value bytes of those records"),
             records: registry.counters(
@@ -107,10 +104,8 @@ impl ForwardMetrics {
                 .counter("forward_bytes_total", "bytes of messages that the backend accepted"),
             batches_forwarded: registry
                 .counter("forward_batches_total", "messages that the backend accepted"),
-            spans_refused: registry.counter(
-                "forward_spans_refused_total",
-                "spans that the backend refused by partial success",
-            ),
+            spans_refused: registry
+                .counter("forward_spans_refused_total", "spans refused by partial success"),
             responses: registry.counters(
                 "forward_responses_total",
                 "answers of the backend, by gRPC code or kind of failure",
@@ -131,20 +126,14 @@ impl ForwardMetrics {
                 "reason",
                 DEAD_LETTER_REASONS,
             ),
-            dead_letter_failures: registry.counter(
-                "forward_dead_letter_failures_total",
-                "attempts to write to the dead-letter topic that failed",
-            ),
+            dead_letter_failures: registry
+                .counter("forward_dead_letter_failures_total", "dead letters not acknowledged"),
             commit_failures: registry
                 .counter("forward_commit_failures_total", "offset commits that failed"),
-            rebalances: registry.counter(
-                "forward_rebalances_total",
-                "assignments and revocations of partitions taken in",
-            ),
-            watchdog_seeks: registry.counter(
-                "forward_watchdog_seeks_total",
-                "silent partitions fetched anew from their position",
-            ),
+            rebalances: registry
+                .counter("forward_rebalances_total", "changes of the partitions held"),
+            watchdog_seeks: registry
+                .counter("forward_watchdog_seeks_total", "silent partitions fetched anew"),
             lanes_busy: registry.gauges(
                 "forward_lanes_busy",
                 "lanes sending, retrying or dead-lettering",

@@ -9,13 +9,13 @@ pub mod docs;
 mod forward;
 mod kafka;
 mod latency;
-#[cfg(test)]
-mod lint;
 mod publish;
 mod rate_limited;
 mod receive;
 mod registry;
 mod stage_seconds;
+#[cfg(test)]
+mod tests;
 mod windows;
 
 pub use admin::AdminMetrics;

@@ -2,7 +2,7 @@
 
 /// A trace id that was checked: never all zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TraceId(pub [u8; TraceId::LEN]);
+pub struct TraceId(pub [u8; Self::LEN]);
 
 impl TraceId {
     /// Length in bytes.

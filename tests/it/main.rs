@@ -4,6 +4,10 @@
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod receive;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tidy;
