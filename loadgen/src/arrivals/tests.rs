@@ -1,3 +1,5 @@
+//! Arrivals in and out of order, damaged, foreign and repeated.
+
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;

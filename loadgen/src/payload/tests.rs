@@ -1,3 +1,5 @@
+//! Payloads decode, are unique, and have the size that was asked for.
+
 use std::collections::HashSet;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;

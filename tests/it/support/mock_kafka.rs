@@ -98,7 +98,7 @@ impl MockKafka {
 
     /// Refuses the next `count` produce requests for good.
     pub(crate) fn refuse_produce(&self, count: usize) {
-        let errors = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED; count];
+        let errors = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; count];
         self.cluster.request_errors(RDKafkaApiKey::Produce, &errors);
     }
 

@@ -89,15 +89,16 @@ impl OtlpClient {
         })
     }
 
-    /// Starts an export, sends all of `body` and gives up without waiting for the reply.
-    pub(crate) fn abandon(&self, body: Vec<u8>) {
+    /// Sends the beginning of an export and, once the server has seen it, gives it up.
+    pub(crate) fn abandon(&self, part: Vec<u8>) {
         self.runtime.block_on(async {
             let sender = self.sender.clone().ready().await.unwrap();
-            let (response, mut stream) = open(sender, EXPORT, &[]);
-            stream.send_data(body.into(), true).unwrap();
-            tokio::task::yield_now().await;
-            drop((response, stream));
-            tokio::task::yield_now().await;
+            let (_response, mut stream) = open(sender, EXPORT, &[]);
+            stream.send_data(part.into(), false).unwrap();
+            // Frames of a connection stay in order: with this answered, the other has arrived.
+            exchange(self.sender.clone(), "/none", &[], framed(0, b"")).await;
+            stream.send_reset(h2::Reason::CANCEL);
+            exchange(self.sender.clone(), "/none", &[], framed(0, b"")).await;
         });
     }
 }
