@@ -11,11 +11,18 @@ use crate::support::{
     wait,
 };
 
-const CONNECTIONS: usize = 4;
+const CONNECTIONS: usize = 8;
+/// Traces acknowledged before the end comes, and after a recovery.
+const TRACES: usize = 500;
 const LOAD_WITHIN: Duration = Duration::from_secs(60);
 const EXIT_WITHIN: Duration = Duration::from_secs(60);
-/// A dead consumer is missed this soon, so that its successor need not wait for the default 45 s.
-const SHORT_SESSION: (&str, &str) = ("KAFKA_CONSUMER_CONFIG", "session.timeout.ms=6000");
+const SETTINGS: [(&str, &str); 2] = [
+    // Every connection has a trace waiting to be sent when the end comes: whoever acknowledges
+    // before Kafka does is caught each time.
+    ("KAFKA_LINGER", "50ms"),
+    // A dead consumer is missed this soon; its successor need not wait for the default 45 s.
+    ("KAFKA_CONSUMER_CONFIG", "session.timeout.ms=6000"),
+];
 
 /// SIGTERM under load: the process ends by itself with success, and every acknowledged span is in
 /// Kafka and reaches Jaeger.
@@ -41,13 +48,13 @@ fn kill_9_under_load_loses_nothing_acknowledged() {
 fn a_broker_restart_under_load_is_survived() {
     let scene = Scene::new("restart");
     let mut kafka = Kafka::start(KafkaOptions { node_count: 1 });
-    let mut pipeline = scene.pipeline_on(&kafka, &[]);
+    let mut pipeline = scene.pipeline_on(&kafka, &SETTINGS);
     let load = Load::start(&pipeline.otlp_endpoint(), &scene.service, CONNECTIONS);
-    await_acknowledged(&load, 500);
+    await_acknowledged(&load, TRACES);
     kafka.kill_9();
     wait::wait_for("a refusal", LOAD_WITHIN, || (load.refused_count() > 0).then_some(()));
     kafka.restart();
-    await_acknowledged(&load, load.acknowledged_count() + 500);
+    await_acknowledged(&load, load.acknowledged_count() + TRACES);
 
     assert!(pipeline.is_running());
     assert_in_kafka_and_jaeger(&scene, &kafka, &load.finish());
@@ -56,13 +63,13 @@ fn a_broker_restart_under_load_is_survived() {
 
 fn ends_without_loss(test: &str, end: impl FnOnce(&mut Pipeline)) {
     let scene = Scene::new(test);
-    let mut pipeline = scene.pipeline(&[SHORT_SESSION]);
+    let mut pipeline = scene.pipeline(&SETTINGS);
     let load = Load::start(&pipeline.otlp_endpoint(), &scene.service, CONNECTIONS);
-    await_acknowledged(&load, 1_000);
+    await_acknowledged(&load, TRACES);
     end(&mut pipeline);
 
     let acknowledged = load.finish();
-    let _successor = scene.pipeline(&[SHORT_SESSION]);
+    let _successor = scene.pipeline(&SETTINGS);
     assert_in_kafka_and_jaeger(&scene, scene.kafka(), &acknowledged);
 }
 

@@ -256,18 +256,18 @@ fn java(libraries: &Path) -> Command {
 
 /// Reads from the first offset up to what was the end when the call began.
 fn read_partition(consumer: &BaseConsumer, topic: &str, partition: i32, records: &mut Vec<Record>) {
-    let (first, end) = consumer
-        .fetch_watermarks(topic, partition, METADATA_TIMEOUT)
-        .unwrap_or_else(|error| panic!("offsets of {topic}/{partition}: {error}"));
+    // Right after a start or a creation some partitions may still be without their leader.
+    let (first, end) = wait::wait_for("offsets of a partition", READY_WITHIN, || {
+        consumer.fetch_watermarks(topic, partition, METADATA_TIMEOUT).ok()
+    });
     let mut from = TopicPartitionList::new();
     from.add_partition_offset(topic, partition, Offset::Offset(first)).expect("offset is valid");
     consumer.assign(&from).expect("the partition exists");
     let mut next = first;
     while next < end {
-        let polled = consumer
-            .poll(READ_TIMEOUT)
-            .unwrap_or_else(|| panic!("no record {next} of {end} in {topic}/{partition}"));
-        let record = polled.unwrap_or_else(|error| panic!("{topic}/{partition}: {error}"));
+        // Transient errors (a broker that has just come back) are left to the deadline.
+        let what = format!("record {next} of {end} in {topic}/{partition}");
+        let record = wait::wait_for(&what, READ_WITHIN, || consumer.poll(POLL_TIMEOUT)?.ok());
         // Offsets of a topic without transactions and compaction have no gaps at the end.
         next = record.offset() + 1;
         records.push(Record {
@@ -286,4 +286,5 @@ const START_ATTEMPTS: u32 = 3;
 const READY_WITHIN: Duration = Duration::from_secs(90);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
-const READ_TIMEOUT: Duration = Duration::from_secs(20);
+const READ_WITHIN: Duration = Duration::from_secs(30);
+const POLL_TIMEOUT: Duration = Duration::from_millis(500);

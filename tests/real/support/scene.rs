@@ -14,7 +14,7 @@ use super::{
     jaeger::{Jaeger, JaegerOptions},
     kafka::{Kafka, KafkaOptions},
     otlp::hex,
-    pipeline::Pipeline,
+    pipeline::{self, Pipeline},
     placed_span::{self, Spans},
     process::Process,
     wait,
@@ -74,10 +74,14 @@ impl Scene {
         Pipeline::start(BINARY, &all)
     }
 
-    /// Starts the workspace's test-app; it sends to `endpoint`.
-    pub(crate) fn test_app(&self, endpoint: &str) -> Process {
-        let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)];
-        super::pipeline::start_sibling(BINARY, "test-app", &settings)
+    /// Starts the workspace's test-app: so many traces to `endpoint`, five a second, then its end.
+    pub(crate) fn test_app(&self, endpoint: &str, trace_count: u32) -> Process {
+        let settings = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
+            ("TEST_APP_INTERVAL", "200ms"),
+            ("TEST_APP_TRACES", &trace_count.to_string()),
+        ];
+        pipeline::start_sibling(BINARY, "test-app", &settings)
     }
 
     /// What the test's topic holds of the acknowledged traces.
