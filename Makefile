@@ -4,7 +4,6 @@
 CARGO ?= cargo
 # Seconds that `make fuzz` spends on each target.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
 # $(call need,command,name and package,what still works)
 need = @command -v $(1) >/dev/null || { echo "make $@: '$(1)' is missing ($(2)). $(3)" >&2; exit 1; }
@@ -69,14 +68,16 @@ generate: ## README.md's table of settings and docs/METRICS.md, from the program
 	$(need_rust)
 	scripts/generate
 
+# New inputs go to the first folder, out of the repository's sight; the second is the corpus.
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZ_SECONDS (60) each (needs nightly Rust and cargo-fuzz).
 	$(need_rust)
 	$(call need,cargo-fuzz,the fuzzer: cargo install --locked cargo-fuzz,'make test' replays the corpora without it.)
-	@[ -n "$(FUZZ_TARGETS)" ] || { echo "make fuzz: fuzz/fuzz_targets is empty" >&2; exit 1; }
-	@for target in $(FUZZ_TARGETS); do \
+	@targets=$$($(CARGO) +nightly fuzz list) && for target in $$targets; do \
 		echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
-		$(CARGO) +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+		mkdir -p "fuzz/target/found/$$target"; \
+		$(CARGO) +nightly fuzz run "$$target" "fuzz/target/found/$$target" "fuzz/corpus/$$target" \
+			-- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done
 
 .PHONY: ci
