@@ -6,7 +6,8 @@ CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 
 # $(call need,command,name and package,what still works)
-need = @command -v $(1) >/dev/null || { echo "make $@: '$(1)' is missing ($(2)). $(3)" >&2; exit 1; }
+need = @command -v $(1) >/dev/null || \
+	{ echo "make $@: '$(1)' is missing ($(2)). $(3)" >&2; exit 1; }
 need_rust = $(call need,$(CARGO),Rust: https://rustup.rs,Nothing here works without it.)
 need_c = $(call need,cc,a C compiler: Debian package gcc,Only 'cargo fmt --check' works without it.)
 
@@ -40,7 +41,7 @@ test: ## Every test that needs Rust, a C compiler and make only.
 # One build for binaries and tests: asked for apart, cargo would choose features apart and compile
 # the shared crates twice. In release, because these tests carry load.
 .PHONY: test-real
-test-real: ## The tests against the real Kafka and Jaeger (needs Java, Maven, Go; minutes the first time).
+test-real: ## The tests against the real Kafka and Jaeger (needs Java, Maven and Go).
 	$(need_rust)
 	$(need_c)
 	scripts/real-parts all
@@ -72,7 +73,7 @@ generate: ## README.md's table of settings and docs/METRICS.md, from the program
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZ_SECONDS (60) each (needs nightly Rust and cargo-fuzz).
 	$(need_rust)
-	$(call need,cargo-fuzz,the fuzzer: cargo install --locked cargo-fuzz,'make test' replays the corpora without it.)
+	$(call need,cargo-fuzz,cargo install --locked cargo-fuzz,'make test' replays the corpora.)
 	@targets=$$($(CARGO) +nightly fuzz list) && for target in $$targets; do \
 		echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
 		mkdir -p "fuzz/target/found/$$target"; \
