@@ -1,1 +1,17 @@
-//! Tests against the real Kafka and the real Jaeger.
+//! The pipeline against the real Apache Kafka and the real Jaeger. Run it with `make test-real`.
+//!
+//! One binary, so that librdkafka is linked once and the parts are started once. Nothing here is
+//! skipped: without Java, Maven or Go these tests fail and say which one is missing.
+
+/// What is sent arrives in Kafka and in Jaeger, field for field.
+mod delivery;
+/// Nothing acknowledged is lost when the pipeline or the broker ends under load.
+mod endings;
+/// The HTTP pages of a working pipeline.
+mod pages;
+/// Several processes share the work: by consumer group, and by role.
+mod processes;
+/// The support's own promises: what it starts works, and survives what tests do to it.
+mod smoke;
+/// Starts and stops the real parts.
+mod support;

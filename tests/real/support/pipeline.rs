@@ -1,0 +1,133 @@
+//! Our own binary as a process, and the workspace's other programs beside it.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use super::{
+    http::{self, Answer},
+    port,
+    process::Process,
+    reaper, wait,
+};
+
+/// A running pipeline; it ends when dropped.
+pub(crate) struct Pipeline {
+    process: Process,
+    grpc_port: u16,
+    http_port: u16,
+}
+
+impl Pipeline {
+    /// Starts `binary` with these variables and no others, and waits for `/readyz`.
+    pub(crate) fn start(binary: &str, settings: &[(&str, &str)]) -> Self {
+        for _ in 0..START_ATTEMPTS {
+            let mut pipeline = Self::run(binary, settings);
+            if pipeline.await_ready() {
+                return pipeline;
+            }
+        }
+        panic!("the pipeline found no free ports in {START_ATTEMPTS} attempts");
+    }
+
+    /// `http://host:port` of its OTLP receiver.
+    pub(crate) fn otlp_endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.grpc_port)
+    }
+
+    /// One of its HTTP pages.
+    pub(crate) fn http_get(&self, path: &str) -> Answer {
+        http::get(self.http_port, path).unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    }
+
+    /// The sum of a metric over its labels; `name` is without the project's prefix.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let page = self.http_get("/metrics").body;
+        let name = format!("otel_pipeline_{name}");
+        let samples: Vec<f64> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix(&name))
+            .filter(|rest| rest.starts_with([' ', '{']))
+            .filter_map(|rest| rest.rsplit(' ').next()?.parse().ok())
+            .collect();
+        assert!(!samples.is_empty(), "no metric {name} in\n{page}");
+        samples.iter().sum()
+    }
+
+    /// Asks it to end in order.
+    pub(crate) fn sigterm(&self) {
+        self.process.sigterm();
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill_9(&mut self) {
+        self.process.kill_9();
+    }
+
+    /// Waits for its end and returns its exit status.
+    pub(crate) fn wait_exit(&mut self, within: Duration) -> ExitStatus {
+        self.process.wait_exit(within)
+    }
+
+    /// True while it has not ended.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.process.ended().is_none()
+    }
+
+    fn run(binary: &str, settings: &[(&str, &str)]) -> Self {
+        let (grpc_port, http_port) = (port::free(), port::free());
+        let mut command = clean_command(Path::new(binary));
+        command
+            .env("GRPC_PORT", grpc_port.to_string())
+            .env("HTTP_PORT", http_port.to_string())
+            .envs(settings.iter().copied());
+        Self { process: start_logged(&mut command, "pipeline"), grpc_port, http_port }
+    }
+
+    /// True once it is ready; false when it ended for want of a port.
+    fn await_ready(&mut self) -> bool {
+        let ready = wait::poll(READY_WITHIN, || {
+            if let Some(status) = self.process.ended() {
+                let collided = self.process.log().to_lowercase().contains("address already in use");
+                assert!(collided, "it ended: {status}\n{}", self.process.log_tail());
+                return Some(false);
+            }
+            let answer = http::get(self.http_port, "/readyz").ok()?;
+            (answer.status == 200).then_some(true)
+        });
+        ready.unwrap_or_else(|| {
+            let page = http::get(self.http_port, "/readyz?verbose");
+            panic!("not ready within {READY_WITHIN:?}: {page:?}\n{}", self.process.log_tail())
+        })
+    }
+}
+
+/// Starts a program of the workspace, `test-app` or `loadgen`, that was built beside `binary`.
+pub(crate) fn start_sibling(binary: &str, program: &str, settings: &[(&str, &str)]) -> Process {
+    let path: PathBuf = Path::new(binary).with_file_name(program);
+    assert!(path.exists(), "{} is not built: run `make test-real`", path.display());
+    start_logged(clean_command(&path).envs(settings.iter().copied()), program)
+}
+
+/// No setting of the developer's own shell may reach what is tested.
+fn clean_command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
+    command
+}
+
+fn start_logged(command: &mut Command, name: &str) -> Process {
+    static STARTED: AtomicU32 = AtomicU32::new(0);
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    let folder = reaper::folder().join("ours");
+    fs::create_dir_all(&folder).expect("the folder of this run is writable");
+    Process::start(command, &folder.join(format!("{name}-{number}.log")))
+}
+
+/// Another process can take a port between our look and the bind.
+const START_ATTEMPTS: u32 = 3;
+const READY_WITHIN: Duration = Duration::from_secs(60);
