@@ -72,8 +72,8 @@ pub const SPLIT_SCRATCH_BYTES_KEPT_MAX: usize = 4 * 1024 * 1024;
 
 /// Scratch that a splitter may take per byte of a request, whatever the request holds.
 ///
-/// An accepted span has at least 30 bytes and costs at most 164 bytes of tables, which may have
-/// doubled just before the last entry.
+/// An accepted span has at least 30 bytes, 34 in a ResourceSpans of its own, and costs at most
+/// 320 bytes of tables just after they have doubled.
 pub const SPLIT_SCRATCH_BYTES_PER_REQUEST_BYTE_MAX: usize = 12;
 
 /// Slots of the trace table for the smallest request; a power of two.

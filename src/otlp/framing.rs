@@ -13,6 +13,6 @@ use super::wire::{Cursor, Malformed};
 /// request without spans.
 pub fn walk(record: &[u8]) -> Result<(), Malformed> {
     let mut message = Cursor::new(record, 0, record.len());
-    while message.field(&REQUEST)?.is_some() {}
+    while message.field(REQUEST)?.is_some() {}
     Ok(())
 }

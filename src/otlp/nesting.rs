@@ -19,7 +19,7 @@ pub(super) const SUSPECT_BYTES_MIN: usize = NESTING_DEPTH_MAX * LEVEL_BYTES_MIN;
 pub(super) fn any_attribute_too_deep(
     request: &[u8],
     (at, end): (usize, usize),
-    schema: &Schema,
+    schema: Schema,
     attributes: u32,
 ) -> Result<bool, Malformed> {
     if end - at < SUSPECT_BYTES_MIN {
@@ -56,12 +56,12 @@ const ANY_VALUE_LIST: u32 = 6;
 const CONTAINER_ENTRIES: u32 = 1;
 
 impl Message {
-    fn schema(self) -> &'static Schema {
+    fn schema(self) -> Schema {
         match self {
-            Self::KeyValue => &KEY_VALUE,
-            Self::AnyValue => &ANY_VALUE,
-            Self::ArrayValue => &ARRAY_VALUE,
-            Self::KeyValueList => &KEY_VALUE_LIST,
+            Self::KeyValue => KEY_VALUE,
+            Self::AnyValue => ANY_VALUE,
+            Self::ArrayValue => ARRAY_VALUE,
+            Self::KeyValueList => KEY_VALUE_LIST,
         }
     }
 

@@ -115,7 +115,7 @@ impl Scan {
         self.clear();
         let mut header = self.request_pieces.open();
         let mut message = Cursor::new(request, 0, request.len());
-        while let Some(field) = message.field(&REQUEST)? {
+        while let Some(field) = message.field(REQUEST)? {
             if field.number == REQUEST_RESOURCE_SPANS {
                 self.resource_spans(request, &field)?;
             } else {
@@ -133,7 +133,7 @@ impl Scan {
         let mut too_deep = false;
 
         let mut message = Cursor::new(request, field.value, field.end);
-        while let Some(field) = message.field(&RESOURCE_SPANS)? {
+        while let Some(field) = message.field(RESOURCE_SPANS)? {
             match field.number {
                 RESOURCE_SPANS_SCOPE_SPANS => self.scope_spans(request, &field)?,
                 RESOURCE_SPANS_SCOPE_SPANS_OLD => {
@@ -146,7 +146,7 @@ impl Scan {
                     if field.number == RESOURCE_SPANS_RESOURCE {
                         let at = (field.value, field.end);
                         too_deep |=
-                            any_attribute_too_deep(request, at, &RESOURCE, RESOURCE_ATTRIBUTES)?;
+                            any_attribute_too_deep(request, at, RESOURCE, RESOURCE_ATTRIBUTES)?;
                     }
                     self.resource_pieces.push(&mut header, &field);
                 }
@@ -175,7 +175,7 @@ impl Scan {
         let mut too_deep = false;
 
         let mut message = Cursor::new(request, field.value, field.end);
-        while let Some(field) = message.field(&SCOPE_SPANS)? {
+        while let Some(field) = message.field(SCOPE_SPANS)? {
             if field.number == SCOPE_SPANS_SPANS {
                 match scan_span(request, field.value, field.end)? {
                     Ok(trace_id_at) => {
@@ -188,7 +188,7 @@ impl Scan {
             }
             if field.number == SCOPE_SPANS_SCOPE {
                 let at = (field.value, field.end);
-                too_deep |= any_attribute_too_deep(request, at, &SCOPE, SCOPE_ATTRIBUTES)?;
+                too_deep |= any_attribute_too_deep(request, at, SCOPE, SCOPE_ATTRIBUTES)?;
             }
             self.scope_pieces.push(&mut header, &field);
         }

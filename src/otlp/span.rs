@@ -20,29 +20,29 @@ pub(super) type Verdict = Result<u32, RejectReason>;
 /// Walks the span `request[at..end]`.
 #[inline]
 pub(super) fn scan_span(request: &[u8], at: usize, end: usize) -> Result<Verdict, Malformed> {
-    let mut trace_id = Id::ABSENT;
-    let mut span_id = Id::ABSENT;
-    let mut parent_span_id = Id::ABSENT;
+    let mut trace_id = Id::<{ TraceId::LEN }>::ABSENT;
+    let mut span_id = Id::<SPAN_ID_LEN>::ABSENT;
+    let mut parent_span_id = Id::<SPAN_ID_LEN>::ABSENT;
     let mut inner = None;
 
     let mut span = Cursor::new(request, at, end);
-    while let Some(field) = span.field(&SPAN)? {
+    while let Some(field) = span.field(SPAN)? {
         match field.number {
-            SPAN_TRACE_ID => trace_id.see(&field, TraceId::LEN),
-            SPAN_SPAN_ID => span_id.see(&field, SPAN_ID_LEN),
-            SPAN_PARENT_SPAN_ID => parent_span_id.see(&field, SPAN_ID_LEN),
-            SPAN_LINKS => inner = inner.or(scan_link(request, &field)?),
+            SPAN_TRACE_ID => trace_id.see(field),
+            SPAN_SPAN_ID => span_id.see(field),
+            SPAN_PARENT_SPAN_ID => parent_span_id.see(field),
+            SPAN_LINKS => inner = inner.or(scan_link(request, field)?),
             SPAN_ATTRIBUTES | SPAN_EVENTS if field.value_len() >= SUSPECT_BYTES_MIN => {
-                inner = inner.or(scan_suspect(request, &field)?);
+                inner = inner.or(scan_suspect(request, field)?);
             }
             _ => {}
         }
     }
 
-    if !trace_id.is_valid::<{ TraceId::LEN }>(request) {
+    if !trace_id.is_valid(request) {
         return Ok(Err(RejectReason::TraceId));
     }
-    if !span_id.is_valid::<SPAN_ID_LEN>(request) {
+    if !span_id.is_valid(request) {
         return Ok(Err(RejectReason::SpanId));
     }
     if parent_span_id.bad_length {
@@ -56,41 +56,43 @@ pub(super) fn scan_span(request: &[u8], at: usize, end: usize) -> Result<Verdict
 /// The last occurrence is the id, as protobuf has it. A wrong length in *any* occurrence is
 /// remembered: Jaeger's decoder fails on it before it sees the next one. Length zero is the
 /// absent id.
-struct Id {
+struct Id<const LEN: usize> {
     at: usize,
-    len: usize,
+    /// Whether the last occurrence is `LEN` bytes long, at `at`.
+    is_present: bool,
     bad_length: bool,
 }
 
-impl Id {
-    const ABSENT: Self = Self { at: 0, len: 0, bad_length: false };
+impl<const LEN: usize> Id<LEN> {
+    const ABSENT: Self = Self { at: 0, is_present: false, bad_length: false };
 
-    #[inline]
-    fn see(&mut self, field: &Field, len_expected: usize) {
+    #[inline(always)]
+    fn see(&mut self, field: Field) {
+        let len = field.value_len();
         self.at = field.value;
-        self.len = field.value_len();
-        self.bad_length |= self.len != len_expected && self.len != 0;
+        self.is_present = len == LEN;
+        self.bad_length |= (len != LEN) & (len != 0);
     }
 
-    /// Whether this is an id of `LEN` bytes that are not all zero.
-    #[inline]
-    fn is_valid<const LEN: usize>(&self, request: &[u8]) -> bool {
-        let id = request.get(self.at..self.at + self.len).and_then(|id| id.first_chunk::<LEN>());
-        !self.bad_length && id.is_some_and(|id| id != &[0; LEN])
+    /// Whether this is an id of the right length that is not all zero.
+    #[inline(always)]
+    fn is_valid(&self, request: &[u8]) -> bool {
+        let id = request[self.at..].first_chunk::<LEN>();
+        self.is_present & !self.bad_length && id.is_some_and(|id| id != &[0; LEN])
     }
 }
 
 /// Checks a link: always opened, since links are few and a bad id in one is as bad as the span's.
 /// An absent id is let through: every decoder reads it as the zero id.
-fn scan_link(request: &[u8], field: &Field) -> Result<Option<RejectReason>, Malformed> {
-    let mut trace_id = Id::ABSENT;
-    let mut span_id = Id::ABSENT;
+fn scan_link(request: &[u8], field: Field) -> Result<Option<RejectReason>, Malformed> {
+    let mut trace_id = Id::<{ TraceId::LEN }>::ABSENT;
+    let mut span_id = Id::<SPAN_ID_LEN>::ABSENT;
     let mut too_deep = false;
     let mut link = Cursor::new(request, field.value, field.end);
-    while let Some(field) = link.field(&LINK)? {
+    while let Some(field) = link.field(LINK)? {
         match field.number {
-            LINK_TRACE_ID => trace_id.see(&field, TraceId::LEN),
-            LINK_SPAN_ID => span_id.see(&field, SPAN_ID_LEN),
+            LINK_TRACE_ID => trace_id.see(field),
+            LINK_SPAN_ID => span_id.see(field),
             LINK_ATTRIBUTES => too_deep |= attribute_too_deep(request, field.value, field.end)?,
             _ => {}
         }
@@ -103,10 +105,10 @@ fn scan_link(request: &[u8], field: &Field) -> Result<Option<RejectReason>, Malf
 
 /// Opens an attribute or an event that is long enough to nest too deep.
 #[cold]
-fn scan_suspect(request: &[u8], field: &Field) -> Result<Option<RejectReason>, Malformed> {
+fn scan_suspect(request: &[u8], field: Field) -> Result<Option<RejectReason>, Malformed> {
     let too_deep = if field.number == SPAN_EVENTS {
         let event = (field.value, field.end);
-        any_attribute_too_deep(request, event, &EVENT, EVENT_ATTRIBUTES)?
+        any_attribute_too_deep(request, event, EVENT, EVENT_ATTRIBUTES)?
     } else {
         attribute_too_deep(request, field.value, field.end)?
     };

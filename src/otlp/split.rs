@@ -60,10 +60,9 @@ pub enum SplitError {
 
 /// Splits requests by trace, reusing its tables from one to the next.
 ///
-/// Tables take at most [`SPLIT_SCRATCH_BYTES_PER_REQUEST_BYTE_MAX`] bytes per byte of request
-/// besides a few KiB, and nothing is allocated once they have grown to the requests that come.
-///
-/// [`SPLIT_SCRATCH_BYTES_PER_REQUEST_BYTE_MAX`]: crate::limits::SPLIT_SCRATCH_BYTES_PER_REQUEST_BYTE_MAX
+/// Tables take at most `limits::SPLIT_SCRATCH_BYTES_PER_REQUEST_BYTE_MAX` bytes per byte of
+/// request besides a few KiB and 8 bytes per partition, and nothing is allocated once they have
+/// grown to the requests that come.
 pub struct Splitter {
     scan: Scan,
     traces: Traces,
@@ -114,7 +113,8 @@ impl Splitter {
 
     /// The bytes of a record: `request` itself if it passes untouched, else written to `scratch`.
     ///
-    /// `request` must be the request last split, and `record` one of its [`records`](Self::records).
+    /// `request` must be the request last split, and `record` one of its
+    /// [`records`](Self::records).
     pub fn write<'a>(
         &self,
         request: &'a [u8],

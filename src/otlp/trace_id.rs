@@ -1,4 +1,4 @@
-//! The trace id: sixteen bytes that say which spans belong together, and the Kafka key made of them.
+//! The trace id: the bytes that say which spans belong together, and the Kafka key made of them.
 
 /// A trace id that was checked: never all zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
