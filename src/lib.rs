@@ -1,9 +1,10 @@
-#![doc = include_str!("../docs/ARCHITECTURE.md")]
-//!
-//! # As a library
+//! OpenTelemetry traces through Kafka: received over OTLP, split by trace id without decoding,
+//! published to Kafka, and forwarded from there to any OTLP backend.
 //!
 //! The program is a thin shell around [`process::Process`]; a test or a demo can hold the same
 //! pipeline in its own process.
+//!
+#![doc = include_str!("../docs/ARCHITECTURE.md")]
 
 // In the order the data meets them.
 pub mod receive;

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{limits, otlp::RecordMode};
 
-/// How requests become records (`KAFKA_RECORD_MODE`, `KAFKA_RECORD_BYTES_MAX`, `KAFKA_PARTITIONER`).
+/// How requests become records: mode, largest record, placement.
 #[derive(Clone, Debug)]
 pub struct PublishConfig {
     /// `KAFKA_RECORD_MODE`.

@@ -24,6 +24,8 @@ pub(crate) struct MockKafka {
 /// A record as read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stored {
+    /// Where it lies.
+    pub(crate) partition: i32,
     /// Its key.
     pub(crate) key: Option<Vec<u8>>,
     /// Its value.
@@ -140,6 +142,7 @@ fn stored(message: &BorrowedMessage<'_>) -> Stored {
         headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect()
     });
     Stored {
+        partition: message.partition(),
         key: message.key().map(Vec::from),
         value: message.payload().map(Vec::from),
         headers: headers.unwrap_or_default(),
