@@ -99,6 +99,54 @@ pub const FORWARD_BACKOFF_MIN_DEFAULT: Duration = Duration::from_millis(100);
 pub const FORWARD_BACKOFF_MAX_DEFAULT: Duration = Duration::from_secs(10);
 /// librdkafka's prefetch per consumer.
 pub const CONSUMER_QUEUE_KIB: usize = 16 * KIB;
+/// Batch buffers of a lane: one being sent, one full and waiting, one filling. The third takes one
+/// record before nothing is polled any more, but its memory may have been a full batch before.
+pub const FORWARD_BATCHES_PER_LANE: usize = 3;
+/// Records taken in one turn of a forward loop before answers and timers are looked at again.
+pub const FORWARD_TURN_RECORDS_MAX: usize = 512;
+/// Longest wait for a record while nothing is in flight.
+pub const FORWARD_IDLE_WAIT: Duration = Duration::from_millis(100);
+/// Longest wait for a record while a backend call is in flight: its answer cannot end the wait.
+pub const FORWARD_CALL_WAIT: Duration = Duration::from_millis(5);
+/// Acknowledged offsets are committed this often: what a crash repeats is about this much.
+pub const FORWARD_COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+/// A window full for longer than this pauses the consumer. Pausing throws the prefetched records
+/// away, so short stalls are sat out.
+pub const FORWARD_STALL_MAX: Duration = Duration::from_secs(5);
+/// Longest wait at a rebalance for calls in flight, short against the group's rebalance timeout.
+pub const FORWARD_REVOKE_WAIT: Duration = Duration::from_secs(5);
+/// A partition that lags and stays silent for this long is fetched anew from its position.
+pub const FORWARD_SILENCE_MAX: Duration = Duration::from_secs(30);
+/// How often librdkafka reports the high watermarks and the state of the group.
+pub const CONSUMER_STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
+/// Without a word of the coordinator for this long (librdkafka's session timeout), the member
+/// counts as out of its group.
+pub const GROUP_SILENCE_MAX: Duration = Duration::from_secs(45);
+/// Answers INTERNAL and UNKNOWN to one batch after which the batch itself is suspected.
+pub const FORWARD_SUSPECT_TRIES: u32 = 3;
+/// Dead letters without a success between them after which the backend is at fault, not the data.
+pub const FORWARD_STORM_LETTERS: u32 = 100;
+/// A backend's wish for a pause is honoured up to this long.
+pub const FORWARD_RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+/// Largest answer read from the backend, as OTLP asks of clients; the rest is discarded.
+pub const BACKEND_ANSWER_BYTES_MAX: usize = 4 * MIB;
+/// Characters of a backend's message that reach a log line or a dead letter.
+pub const BACKEND_MESSAGE_CHARS_MAX: usize = 300;
+/// Longest wait for a connection to the backend.
+pub const BACKEND_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Window of a backend's answers: small ones, but h2 derives its tiny-frame budget from it.
+pub const BACKEND_WINDOW_BYTES: u32 = MIB as u32;
+/// The client's bound on a dead letter is out of the way: the topic's own limit decides.
+pub const DEAD_LETTER_BYTES_MAX: usize = 64 * MIB;
+/// How often a troubled dead-letter topic is looked at again.
+pub const DEAD_LETTER_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// Longest wait for the answer: the forward thread does nothing else meanwhile.
+pub const DEAD_LETTER_CHECK_WAIT: Duration = Duration::from_secs(1);
+
+// logs
+
+/// A cause of trouble that lasts is logged again after this long.
+pub const TROUBLE_LOG_INTERVAL: Duration = Duration::from_secs(30);
 
 // admin and shutdown
 

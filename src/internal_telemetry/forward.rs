@@ -1,6 +1,10 @@
 //! Kafka to the backend.
+//!
+//! Records reconcile: `forward_records_consumed_total` = the sum over `forward_records_total` +
+//! `forward_records_pending`. A record is counted by outcome when its offset may be committed, or
+//! when it is given back to the group unforwarded.
 
-use prometheus::IntCounter;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::Registry;
 
@@ -8,13 +12,159 @@ use super::Registry;
 pub struct ForwardMetrics {
     /// Records polled from Kafka.
     pub records_consumed: IntCounter,
+    /// Key and value bytes of those records.
+    pub bytes_consumed: IntCounter,
+    /// Records done with, by outcome.
+    pub records: IntCounterVec,
+    /// Records polled and not yet done with.
+    pub records_pending: IntGauge,
+    /// Bytes of messages that the backend accepted.
+    pub bytes_forwarded: IntCounter,
+    /// Messages that the backend accepted.
+    pub batches_forwarded: IntCounter,
+    /// Spans that the backend refused by partial success.
+    pub spans_refused: IntCounter,
+    /// Answers of the backend, by code.
+    pub responses: IntCounterVec,
+    /// Backend calls that will be repeated, by class of failure.
+    pub retries: IntCounterVec,
+    /// Batches cut in two because of a refusal.
+    pub bisections: IntCounter,
+    /// Dead letters acknowledged by Kafka, by reason.
+    pub dead_letters: IntCounterVec,
+    /// Dead letters that Kafka did not acknowledge.
+    pub dead_letter_failures: IntCounter,
+    /// Offset commits that failed.
+    pub commit_failures: IntCounter,
+    /// Assignments and revocations taken in.
+    pub rebalances: IntCounter,
+    /// Silent partitions fetched anew.
+    pub watchdog_seeks: IntCounter,
+    /// Lanes with work, by thread.
+    pub lanes_busy: IntGaugeVec,
+    /// 1 while the consumer of a thread is paused.
+    pub paused: IntGaugeVec,
+    /// Records between the forwarded position and the end, by partition.
+    pub lag_records: IntGaugeVec,
+    /// Age of the last forwarded record while more are waiting, by partition.
+    pub lag_seconds: IntGaugeVec,
 }
+
+/// Values of the label `outcome` of `forward_records_total`.
+pub(crate) const RECORD_OUTCOMES: &[&str] =
+    &["forwarded", "dead_lettered", "tombstone", "returned"];
+
+/// Values of the label `code` of `forward_responses_total`.
+pub(crate) const RESPONSE_CODES: &[&str] = &[
+    "ok",
+    "cancelled",
+    "unknown",
+    "invalid_argument",
+    "deadline_exceeded",
+    "not_found",
+    "already_exists",
+    "permission_denied",
+    "resource_exhausted",
+    "failed_precondition",
+    "aborted",
+    "out_of_range",
+    "unimplemented",
+    "internal",
+    "unavailable",
+    "data_loss",
+    "unauthenticated",
+    "connection",
+    "http",
+    "timeout",
+];
+
+/// Values of the label `class` of `forward_retries_total`.
+pub(crate) const FAILURE_CLASSES: &[&str] =
+    &["now", "configuration", "data", "suspect", "too_large"];
+
+/// Values of the label `reason` of `forward_dead_letters_total`.
+pub(crate) const DEAD_LETTER_REASONS: &[&str] = &["misframed", "refused", "too_large"];
 
 impl ForwardMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
         Self {
-            records_consumed: registry
-                .counter("forward_records_consumed_total", "records polled from Kafka"),
+            records_consumed: registry.counter(
+                "forward_records_consumed_total",
+                "records polled from Kafka; equals the sum of forward_records_total and \
+                 forward_records_pending",
+            ),
+            bytes_consumed: registry
+                .counter("forward_bytes_consumed_total", "key and value bytes of those records"),
+            records: registry.counters(
+                "forward_records_total",
+                "records done with, by outcome (returned: given back to the group unforwarded)",
+                "outcome",
+                RECORD_OUTCOMES,
+            ),
+            records_pending: registry
+                .gauge("forward_records_pending", "records polled and not yet done with"),
+            bytes_forwarded: registry
+                .counter("forward_bytes_total", "bytes of messages that the backend accepted"),
+            batches_forwarded: registry
+                .counter("forward_batches_total", "messages that the backend accepted"),
+            spans_refused: registry.counter(
+                "forward_spans_refused_total",
+                "spans that the backend refused by partial success",
+            ),
+            responses: registry.counters(
+                "forward_responses_total",
+                "answers of the backend, by gRPC code or kind of failure",
+                "code",
+                RESPONSE_CODES,
+            ),
+            retries: registry.counters(
+                "forward_retries_total",
+                "backend calls to be repeated, by class of failure",
+                "class",
+                FAILURE_CLASSES,
+            ),
+            bisections: registry
+                .counter("forward_bisections_total", "batches cut in two after a refusal"),
+            dead_letters: registry.counters(
+                "forward_dead_letters_total",
+                "records acknowledged by the dead-letter topic, by reason",
+                "reason",
+                DEAD_LETTER_REASONS,
+            ),
+            dead_letter_failures: registry.counter(
+                "forward_dead_letter_failures_total",
+                "attempts to write to the dead-letter topic that failed",
+            ),
+            commit_failures: registry
+                .counter("forward_commit_failures_total", "offset commits that failed"),
+            rebalances: registry.counter(
+                "forward_rebalances_total",
+                "assignments and revocations of partitions taken in",
+            ),
+            watchdog_seeks: registry.counter(
+                "forward_watchdog_seeks_total",
+                "silent partitions fetched anew from their position",
+            ),
+            lanes_busy: registry.gauges(
+                "forward_lanes_busy",
+                "lanes sending, retrying or dead-lettering",
+                &["thread"],
+            ),
+            paused: registry.gauges(
+                "forward_paused",
+                "1 while the consumer is paused because its window is full",
+                &["thread"],
+            ),
+            lag_records: registry.gauges(
+                "forward_lag_records",
+                "records between the forwarded position and the end of the partition",
+                &["partition"],
+            ),
+            lag_seconds: registry.gauges(
+                "forward_lag_seconds",
+                "age of the last forwarded record while more are waiting",
+                &["partition"],
+            ),
         }
     }
 }

@@ -7,13 +7,17 @@ mod forward;
 mod kafka;
 mod latency;
 mod publish;
+mod rate_limited;
 mod receive;
 mod registry;
 
 pub use forward::ForwardMetrics;
+#[cfg(test)]
+pub(crate) use forward::{FAILURE_CLASSES, RESPONSE_CODES};
 pub use kafka::KafkaMetrics;
 pub use latency::{Latency, Recorder, Stage};
 pub use publish::PublishMetrics;
+pub use rate_limited::{RateLimited, Trouble};
 pub use receive::ReceiveMetrics;
 pub use registry::Registry;
 
