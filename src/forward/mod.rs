@@ -1,0 +1,45 @@
+//! Kafka to the backend: consumes the topic in a group and forwards it over OTLP/gRPC, at least
+//! once, without decoding a span.
+//!
+//! ```text
+//!                forward-N (one consumer each)                    send (tokio)
+//!  Kafka ──poll──▶ framing walk ▶ lanes ▶ batches ──bounded queue──▶ backend
+//!    ▲              offsets ◀── settle ◀──────────bounded queue────── answers
+//!    │ commit            │ refused alone, or mis-framed
+//!    └───────────────────┴──▶ dead-letter topic
+//! ```
+//!
+//! # Guarantees
+//!
+//! - A partition's committed offset moves past a record only after the backend's OK or the dead
+//!   letter's own acknowledgement. What a crash, a rebalance or a retry repeats is a duplicate.
+//! - Order within a partition is kept on the way out: one lane per partition, one request at a time
+//!   per lane.
+//! - Memory is bounded: per thread three batches per lane, and librdkafka's prefetch.
+//! - Every record is counted: consumed = forwarded + dead-lettered + tombstones + returned to the
+//!   group + pending.
+//!
+//! # Modules, in the order a record meets them
+//!
+//! `half` builds it all. `consumer_loop` is the thread; `window` holds what is consumed and not yet
+//! committed, in `lane`s of `batch`es, with `offsets`; `backend` and `call` send; `outcome` says
+//! what an answer means, `retry` how long to wait; `stall` and `watchdog` watch the consumer;
+//! `report` tells the outside. All but `consumer_loop`, `backend`, `call` and `report` are pure.
+
+mod backend;
+mod batch;
+mod call;
+mod consumer_loop;
+mod half;
+mod lane;
+mod offsets;
+mod outcome;
+mod report;
+mod retry;
+mod stall;
+mod watchdog;
+mod window;
+
+pub use backend::{Backend, BackendError};
+pub use consumer_loop::{ForwardError, ForwardLoop};
+pub use half::{ForwardHalf, PrepareError};

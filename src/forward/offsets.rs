@@ -1,0 +1,163 @@
+//! What may be committed, per partition.
+//!
+//! Pure; owned by one forward thread. A lane takes the records of its partitions one batch after
+//! the other, so the last one acknowledged is the end of the acknowledged prefix and no set of
+//! offsets is kept. Invariant: nothing is offered for commit that was not acknowledged under the
+//! partition's present generation.
+
+use std::collections::BTreeMap;
+
+use super::batch::Generation;
+use crate::kafka::{NextOffset, PartitionId};
+
+/// The positions of the partitions that this consumer holds.
+#[derive(Debug, Default)]
+pub(super) struct Offsets {
+    positions: BTreeMap<PartitionId, Position>,
+    last_generation: Generation,
+}
+
+#[derive(Debug)]
+struct Position {
+    generation: Generation,
+    /// After the last record received: where fetching goes on.
+    received: Option<NextOffset>,
+    /// After the last record acknowledged by the backend or the dead-letter topic.
+    acknowledged: Option<NextOffset>,
+    /// What was last handed to a commit.
+    committed: Option<NextOffset>,
+}
+
+impl Offsets {
+    /// The group gave us `partition`: a new generation of it begins.
+    pub(super) fn assign(&mut self, partition: PartitionId) {
+        self.last_generation = Generation(self.last_generation.0 + 1);
+        let generation = self.last_generation;
+        let position = Position { generation, received: None, acknowledged: None, committed: None };
+        self.positions.insert(partition, position);
+    }
+
+    /// The group took `partition`: what is still under way for it is stale.
+    pub(super) fn revoke(&mut self, partition: PartitionId) {
+        self.positions.remove(&partition);
+    }
+
+    /// Notes a record's arrival; `None` when the partition is not ours (any more).
+    pub(super) fn receive(&mut self, partition: PartitionId, offset: i64) -> Option<Generation> {
+        let position = self.positions.get_mut(&partition)?;
+        position.received = Some(NextOffset(offset + 1));
+        Some(position.generation)
+    }
+
+    /// Notes that all up to and including `offset` is done with; stale generations are ignored.
+    pub(super) fn acknowledge(
+        &mut self,
+        partition: PartitionId,
+        generation: Generation,
+        offset: i64,
+    ) {
+        if let Some(position) = self.positions.get_mut(&partition)
+            && position.generation == generation
+        {
+            position.acknowledged = Some(NextOffset(offset + 1));
+        }
+    }
+
+    /// True while records of this generation may be acknowledged.
+    pub(super) fn is_current(&self, partition: PartitionId, generation: Generation) -> bool {
+        self.positions.get(&partition).is_some_and(|position| position.generation == generation)
+    }
+
+    /// What was acknowledged since the last call; taken as committed until a failure is reported.
+    pub(super) fn take_uncommitted(&mut self) -> Vec<(PartitionId, NextOffset)> {
+        let mut next = Vec::new();
+        for (partition, position) in &mut self.positions {
+            if let Some(acknowledged) = position.acknowledged
+                && position.committed != Some(acknowledged)
+            {
+                position.committed = Some(acknowledged);
+                next.push((*partition, acknowledged));
+            }
+        }
+        next
+    }
+
+    /// A commit failed: everything acknowledged is offered again.
+    pub(super) fn commit_failed(&mut self) {
+        for position in self.positions.values_mut() {
+            position.committed = None;
+        }
+    }
+
+    /// Where fetching goes on: `start` while nothing was received; `None` when the partition is not
+    /// ours.
+    pub(super) fn received(&self, partition: PartitionId, start: NextOffset) -> Option<NextOffset> {
+        self.positions.get(&partition).map(|position| position.received.unwrap_or(start))
+    }
+
+    /// The end of the acknowledged prefix: `start` while nothing was acknowledged; `None` when the
+    /// partition is not ours.
+    pub(super) fn acknowledged(
+        &self,
+        partition: PartitionId,
+        start: NextOffset,
+    ) -> Option<NextOffset> {
+        self.positions.get(&partition).map(|position| position.acknowledged.unwrap_or(start))
+    }
+
+    /// The partitions that this consumer holds.
+    pub(super) fn partitions(&self) -> Vec<PartitionId> {
+        self.positions.keys().copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const P: PartitionId = PartitionId(3);
+
+    /// Gaps are normal, each prefix is offered once, and again after a failed commit.
+    #[test]
+    fn prefix_is_offered_once() {
+        let mut offsets = Offsets::default();
+        offsets.assign(P);
+        let generation = offsets.receive(P, 10).expect("assigned");
+        assert_eq!(offsets.receive(P, 14), Some(generation));
+        assert_eq!(offsets.take_uncommitted(), []);
+        offsets.acknowledge(P, generation, 10);
+        assert_eq!(offsets.take_uncommitted(), [(P, NextOffset(11))]);
+        assert_eq!(offsets.take_uncommitted(), []);
+        offsets.acknowledge(P, generation, 14);
+        offsets.commit_failed();
+        assert_eq!(offsets.take_uncommitted(), [(P, NextOffset(15))]);
+        assert_eq!(offsets.received(P, NextOffset(0)), Some(NextOffset(15)));
+    }
+
+    /// An acknowledgement of a generation gone by moves nothing, even when the partition is back.
+    #[test]
+    fn stale_acknowledgement_is_ignored() {
+        let mut offsets = Offsets::default();
+        offsets.assign(P);
+        let stale = offsets.receive(P, 10).expect("assigned");
+        offsets.revoke(P);
+        assert_eq!(offsets.receive(P, 11), None);
+        offsets.acknowledge(P, stale, 10);
+        offsets.assign(P);
+        offsets.acknowledge(P, stale, 10);
+        assert!(!offsets.is_current(P, stale));
+        assert_eq!(offsets.take_uncommitted(), []);
+    }
+
+    /// A topic made anew starts at zero: positions may go back.
+    #[test]
+    fn recreated_topic_goes_back() {
+        let mut offsets = Offsets::default();
+        offsets.assign(P);
+        for offset in [1000, 0] {
+            let generation = offsets.receive(P, offset).expect("assigned");
+            offsets.acknowledge(P, generation, offset);
+        }
+        assert_eq!(offsets.take_uncommitted(), [(P, NextOffset(1))]);
+    }
+}

@@ -1,0 +1,353 @@
+//! What a forward thread tells the outside: metrics, conditions in words, rate-limited log lines.
+//!
+//! Owned by one forward thread, which calls it per record to count and otherwise per batch. Decides
+//! nothing.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use super::{
+    batch::Batch,
+    lane::{Reaction, Verdict},
+    offsets::Offsets,
+    outcome::{Class, Outcome, Refusal},
+};
+use crate::{
+    health::{Condition, Health},
+    internal_telemetry::{ForwardMetrics, RateLimited, Recorder, Stage, Telemetry},
+    kafka::{Extent, NextOffset, PartitionId, Record},
+    limits,
+};
+
+/// The voice of one forward thread.
+pub(super) struct Report {
+    thread: String,
+    telemetry: Arc<Telemetry>,
+    recorder: Recorder,
+    backend: Arc<Condition>,
+    group: Arc<Condition>,
+    dead_letter_topic: Arc<Condition>,
+    refusals: RateLimited,
+    refused_spans: RateLimited,
+    halves: RateLimited,
+    letters: RateLimited,
+    letter_failures: RateLimited,
+    commit_failures: RateLimited,
+    troubles: RateLimited,
+    /// Kafka's timestamp of the last record forwarded.
+    forwarded_ms: BTreeMap<PartitionId, i64>,
+}
+
+impl Report {
+    /// Registers the thread's conditions; `required` where forwarding is all that the process does.
+    pub(super) fn new(
+        thread: &str,
+        telemetry: &Arc<Telemetry>,
+        health: &Health,
+        required: bool,
+    ) -> Self {
+        let limited = || RateLimited::new(limits::TROUBLE_LOG_INTERVAL);
+        Self {
+            thread: thread.to_owned(),
+            telemetry: Arc::clone(telemetry),
+            recorder: telemetry.latency.recorder(),
+            backend: health.condition("backend", false),
+            group: health.condition("consumer group", required),
+            dead_letter_topic: health.condition("dead-letter topic", required),
+            refusals: limited(),
+            refused_spans: limited(),
+            halves: limited(),
+            letters: limited(),
+            letter_failures: limited(),
+            commit_failures: limited(),
+            troubles: limited(),
+            forwarded_ms: BTreeMap::new(),
+        }
+    }
+
+    fn metrics(&self) -> &ForwardMetrics {
+        &self.telemetry.forward
+    }
+
+    /// A record was taken into a lane.
+    pub(super) fn consumed(&self, record: &Record<'_>) {
+        let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+        self.metrics().records_consumed.inc();
+        self.metrics().bytes_consumed.inc_by(bytes as u64);
+        self.metrics().records_pending.inc();
+    }
+
+    /// Records go back to the group unforwarded.
+    pub(super) fn returned(&self, records: usize) {
+        self.metrics().records.with_label_values(&["returned"]).inc_by(records as u64);
+        self.metrics().records_pending.sub(records as i64);
+    }
+
+    /// A batch is done with.
+    pub(super) fn settled(&mut self, batch: &Batch, verdict: Option<&Verdict>, now: Instant) {
+        let metrics = &self.telemetry.forward;
+        metrics.records_pending.sub(batch.entries().len() as i64);
+        if let Some(Verdict { reason, detail }) = verdict {
+            metrics.records.with_label_values(&["dead_lettered"]).inc();
+            let reason = reason.label();
+            metrics.dead_letters.with_label_values(&[reason]).inc();
+            if let Some(trouble) = self.letters.occurred(now) {
+                let (count, lasting) = (trouble.occurrences, trouble.lasting);
+                tracing::warn!(
+                    thread = self.thread,
+                    reason,
+                    detail,
+                    count,
+                    ?lasting,
+                    "records went to the dead-letter topic: list and replay them from there"
+                );
+            }
+            return;
+        }
+        let tombstones = batch.entries().iter().filter(|entry| entry.tombstone).count();
+        let forwarded = batch.entries().len() - tombstones;
+        metrics.records.with_label_values(&["tombstone"]).inc_by(tombstones as u64);
+        metrics.records.with_label_values(&["forwarded"]).inc_by(forwarded as u64);
+        if batch.payload_bytes() > 0 {
+            metrics.batches_forwarded.inc();
+            metrics.bytes_forwarded.inc_by(batch.payload_bytes() as u64);
+        }
+        self.aged(batch);
+    }
+
+    fn aged(&mut self, batch: &Batch) {
+        let now_ms = unix_ms();
+        for run in batch.entries().chunk_by(|left, right| left.partition == right.partition) {
+            for timestamp_ms in run.iter().filter_map(|entry| entry.timestamp_ms) {
+                let age_ms = now_ms.saturating_sub(timestamp_ms).max(0) as u64;
+                self.recorder.record(Stage::RecordAge, Duration::from_millis(age_ms));
+            }
+            if let Some(last) = run.last()
+                && let Some(timestamp_ms) = last.timestamp_ms
+            {
+                self.forwarded_ms.insert(last.partition, timestamp_ms);
+            }
+        }
+    }
+
+    /// The backend answered a call.
+    pub(super) fn answered(&mut self, outcome: &Outcome, elapsed: Duration, now: Instant) {
+        self.recorder.record(Stage::BackendCall, elapsed);
+        let metrics = &self.telemetry.forward;
+        let (spans_refused, warning) = match outcome {
+            Outcome::Accepted { spans_refused, warning } => (*spans_refused, warning),
+            Outcome::Refused(refusal) => {
+                metrics.responses.with_label_values(&[refusal.code]).inc();
+                return;
+            }
+        };
+        metrics.responses.with_label_values(&["ok"]).inc();
+        metrics.spans_refused.inc_by(spans_refused);
+        self.backend.set(true, format!("{}: accepts", self.thread));
+        if let Some(trouble) = self.refusals.recovered(now) {
+            let (count, lasting) = (trouble.occurrences, trouble.lasting);
+            tracing::info!(thread = self.thread, count, ?lasting, "backend accepts again");
+        }
+        if (spans_refused > 0 || !warning.is_empty())
+            && let Some(trouble) = self.refused_spans.occurred(now)
+        {
+            tracing::warn!(
+                thread = self.thread,
+                spans_refused,
+                warning,
+                count = trouble.occurrences,
+                "backend took a request in part: refused spans are counted and not sent again"
+            );
+        }
+    }
+
+    /// The backend refused what `lane` sends.
+    pub(super) fn refused(
+        &mut self,
+        lane: usize,
+        refusal: &Refusal,
+        reaction: Reaction,
+        storm: bool,
+        now: Instant,
+    ) {
+        let wait = match reaction {
+            Reaction::Bury => return,
+            Reaction::Halve => return self.halved(refusal, now),
+            Reaction::Retry(wait) => wait,
+        };
+        let class = refusal.class.label();
+        self.metrics().retries.with_label_values(&[class]).inc();
+        let Refusal { code, message, .. } = refusal;
+        let why = format!("{} lane {lane}: {code}: {message}; next try in {wait:?}", self.thread);
+        self.backend.set(false, why);
+        let Some(trouble) = self.refusals.occurred(now) else { return };
+        let (thread, count, lasting) = (&self.thread, trouble.occurrences, trouble.lasting);
+        if storm {
+            tracing::error!(
+                thread,
+                code,
+                message,
+                count,
+                ?lasting,
+                "backend refuses record after record, dead-lettering stopped: look at the backend"
+            );
+        } else if refusal.class == Class::Configuration {
+            tracing::error!(
+                thread,
+                code,
+                message,
+                count,
+                ?lasting,
+                "backend refuses us, nothing is lost: check JAEGER_ENDPOINT and its credentials"
+            );
+        } else {
+            tracing::warn!(
+                thread,
+                code,
+                message,
+                count,
+                ?lasting,
+                "backend does not take requests, nothing is lost: it is tried until it does"
+            );
+        }
+    }
+
+    fn halved(&mut self, refusal: &Refusal, now: Instant) {
+        self.metrics().bisections.inc();
+        if let Some(trouble) = self.halves.occurred(now) {
+            let (code, message) = (refusal.code, &refusal.message);
+            tracing::warn!(
+                thread = self.thread,
+                code,
+                message,
+                count = trouble.occurrences,
+                "backend refuses a batch, cut in two: if it is too large, lower FORWARD_BATCH_BYTES"
+            );
+        }
+    }
+
+    /// A dead letter was not acknowledged; its lane waits.
+    pub(super) fn burial_failed(&mut self, error: &str, wait: Duration, now: Instant) {
+        self.metrics().dead_letter_failures.inc();
+        self.dead_letter_topic(Err(error.to_owned()));
+        if let Some(trouble) = self.letter_failures.occurred(now) {
+            tracing::error!(
+                thread = self.thread, error, ?wait, count = trouble.occurrences,
+                lasting = ?trouble.lasting,
+                "dead letter not written, its lane waits: check the dead-letter topic"
+            );
+        }
+    }
+
+    /// A dead letter was acknowledged.
+    pub(super) fn buried(&mut self, now: Instant) {
+        self.dead_letter_topic(Ok(()));
+        if let Some(trouble) = self.letter_failures.recovered(now) {
+            let lasting = trouble.lasting;
+            tracing::info!(thread = self.thread, ?lasting, "dead letters are written again");
+        }
+    }
+
+    /// What was found out about the dead-letter topic.
+    pub(super) fn dead_letter_topic(&self, found: Result<(), String>) {
+        match found {
+            Ok(()) => self.dead_letter_topic.set(true, format!("{}: usable", self.thread)),
+            Err(why) => self.dead_letter_topic.set(false, format!("{}: {why}", self.thread)),
+        }
+    }
+
+    /// True once the dead-letter topic has been found usable, and until it fails.
+    pub(super) fn dead_letter_topic_holds(&self) -> bool {
+        self.dead_letter_topic.holds()
+    }
+
+    /// The coordinator was heard of.
+    pub(super) fn steady(&mut self, partitions: usize, now: Instant) {
+        self.group.set(true, format!("{}: member with {partitions} partitions", self.thread));
+        if let Some(trouble) = self.troubles.recovered(now) {
+            let lasting = trouble.lasting;
+            tracing::info!(thread = self.thread, ?lasting, "consumer is well again");
+        }
+    }
+
+    /// The coordinator was not heard of for `silence`.
+    pub(super) fn unsteady(&self, silence: Duration) {
+        let seconds = silence.as_secs();
+        self.group.set(false, format!("{}: no place in the group for {seconds}s", self.thread));
+    }
+
+    /// Partitions came or went.
+    pub(super) fn rebalanced(&mut self, gone: &[PartitionId], held: &[PartitionId]) {
+        self.metrics().rebalances.inc();
+        for partition in gone {
+            self.forwarded_ms.remove(partition);
+            let label = partition.0.to_string();
+            // Absent is as good as removed.
+            self.metrics().lag_records.remove_label_values(&[&label]).ok();
+            self.metrics().lag_seconds.remove_label_values(&[&label]).ok();
+        }
+        let partitions: Vec<i32> = held.iter().map(|partition| partition.0).collect();
+        tracing::info!(thread = self.thread, ?partitions, "partitions held after a rebalance");
+    }
+
+    /// How far forwarding is behind the ends of the partitions held.
+    pub(super) fn lag(&self, extents: &[Extent], offsets: &Offsets) {
+        for Extent { partition, start, end } in extents {
+            let Some(position) = offsets.acknowledged(*partition, *start) else { continue };
+            let label = partition.0.to_string();
+            let lag = (end.0 - position.0).max(0);
+            self.metrics().lag_records.with_label_values(&[&label]).set(lag);
+            let forwarded_ms = self.forwarded_ms.get(partition).filter(|_| lag > 0);
+            let age_ms = forwarded_ms.map_or(0, |ms| unix_ms().saturating_sub(*ms).max(0));
+            self.metrics().lag_seconds.with_label_values(&[&label]).set(age_ms / 1000);
+        }
+    }
+
+    /// A commit failed; it is repeated.
+    pub(super) fn commit_failed(&mut self, error: &str, now: Instant) {
+        self.metrics().commit_failures.inc();
+        if let Some(trouble) = self.commit_failures.occurred(now) {
+            tracing::warn!(
+                thread = self.thread,
+                error,
+                count = trouble.occurrences,
+                "offsets not committed: tried again, a crash before that repeats records"
+            );
+        }
+    }
+
+    /// The client reports trouble, or refuses what it was asked.
+    pub(super) fn trouble(&mut self, error: &str, now: Instant) {
+        if let Some(trouble) = self.troubles.occurred(now) {
+            tracing::warn!(
+                thread = self.thread, error, count = trouble.occurrences,
+                lasting = ?trouble.lasting, "consumer has trouble: check the brokers"
+            );
+        }
+    }
+
+    /// A silent partition is fetched anew.
+    pub(super) fn sought(&self, partition: PartitionId, next: NextOffset) {
+        self.metrics().watchdog_seeks.inc();
+        tracing::warn!(
+            thread = self.thread,
+            partition = partition.0,
+            offset = next.0,
+            "partition was silent in spite of its lag: fetched anew"
+        );
+    }
+
+    /// How many lanes work, and whether the consumer is paused.
+    pub(super) fn loads(&self, lanes_working: usize, paused: bool) {
+        let metrics = self.metrics();
+        metrics.lanes_busy.with_label_values(&[&self.thread]).set(lanes_working as i64);
+        metrics.paused.with_label_values(&[&self.thread]).set(i64::from(paused));
+    }
+}
+
+fn unix_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
+}
