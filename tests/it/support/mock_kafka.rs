@@ -1,0 +1,125 @@
+//! librdkafka's mock cluster, with what the tests put in and look up.
+
+use std::time::Duration;
+
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer},
+    message::{BorrowedMessage, Headers},
+    mocking::MockCluster,
+    producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer},
+    types::{RDKafkaApiKey, RDKafkaRespErr},
+};
+
+/// A one-broker cluster on free ports; it must stay on the thread that made it.
+pub(crate) struct MockKafka {
+    cluster: MockCluster<'static, DefaultProducerContext>,
+    producer: BaseProducer,
+}
+
+/// A record as read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// Its key.
+    pub(crate) key: Option<Vec<u8>>,
+    /// Its value.
+    pub(crate) value: Option<Vec<u8>>,
+    /// Its headers, in order.
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+impl MockKafka {
+    /// A cluster with these topics, each of `partitions`.
+    pub(crate) fn start(topics: &[&str], partitions: i32) -> Self {
+        let cluster = MockCluster::new(1).unwrap();
+        for topic in topics {
+            cluster.create_topic(topic, partitions, 1).unwrap();
+        }
+        let producer = client(&cluster.bootstrap_servers()).create().unwrap();
+        Self { cluster, producer }
+    }
+
+    /// Its bootstrap servers.
+    pub(crate) fn brokers(&self) -> String {
+        self.cluster.bootstrap_servers()
+    }
+
+    /// Queues a record; [`MockKafka::flush`] waits for it.
+    pub(crate) fn produce(
+        &self,
+        topic: &str,
+        partition: i32,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) {
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(partition);
+        record.key = key;
+        record.payload = value;
+        self.producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+
+    /// Waits until everything produced is stored.
+    pub(crate) fn flush(&self) {
+        self.producer.flush(Duration::from_secs(10)).unwrap();
+    }
+
+    /// Refuses the next `count` produce requests for good; 0 takes that back.
+    pub(crate) fn refuse_produce(&self, count: usize) {
+        let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+        self.cluster.clear_request_errors(RDKafkaApiKey::Produce);
+        self.cluster.request_errors(RDKafkaApiKey::Produce, &vec![refusal; count]);
+    }
+
+    /// The committed offset of each partition, `None` where there is none.
+    pub(crate) fn committed(&self, group: &str, topic: &str, partitions: i32) -> Vec<Option<i64>> {
+        let consumer: BaseConsumer =
+            client(&self.brokers()).set("group.id", group).create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(topic, 0, partitions - 1);
+        let list = consumer.committed_offsets(list, Duration::from_secs(10)).unwrap();
+        let offset = |offset| match offset {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        list.elements().iter().map(|element| offset(element.offset())).collect()
+    }
+
+    /// Reads `count` records of a topic from the start.
+    pub(crate) fn read(&self, topic: &str, partitions: i32, count: usize) -> Vec<Stored> {
+        let consumer: BaseConsumer =
+            client(&self.brokers()).set("group.id", "reader").create().unwrap();
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions {
+            list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&list).unwrap();
+        let mut records = Vec::new();
+        super::eventually("the records are there", || {
+            if let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) {
+                records.push(stored(&message));
+            }
+            records.len() >= count
+        });
+        records
+    }
+}
+
+fn stored(message: &BorrowedMessage<'_>) -> Stored {
+    let text = |value: Option<&[u8]>| String::from_utf8(value.unwrap().to_vec()).unwrap();
+    let headers = message.headers().map(|headers| {
+        headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect()
+    });
+    Stored {
+        key: message.key().map(Vec::from),
+        value: message.payload().map(Vec::from),
+        headers: headers.unwrap_or_default(),
+    }
+}
+
+fn client(brokers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers).set("fetch.wait.max.ms", "10");
+    config.set_log_level(RDKafkaLogLevel::Error);
+    config
+}
