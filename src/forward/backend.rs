@@ -83,6 +83,7 @@ pub struct Backend {
     connections: usize,
     deadline: Deadline,
     calls: mpsc::Receiver<Call>,
+    heartbeat: Heartbeat,
 }
 
 impl Backend {
@@ -93,6 +94,7 @@ impl Backend {
     pub(super) fn prepare(
         config: &ForwardConfig,
         threads: usize,
+        heartbeat: Heartbeat,
     ) -> Result<(Self, Vec<BackendHandle>), BackendError> {
         let (sender, calls) = mpsc::channel((threads * config.requests_in_flight).max(1));
         let handles = (0..threads)
@@ -107,12 +109,13 @@ impl Backend {
             source,
         })?;
         let deadline = Deadline::new(config.request_timeout);
-        Ok((Self { runtime, endpoint, connections: threads, deadline, calls }, handles))
+        let backend = Self { runtime, endpoint, connections: threads, deadline, calls, heartbeat };
+        Ok((backend, handles))
     }
 
     /// Serves calls until every handle is gone; calls still in flight then are given up.
-    pub fn run(self, heartbeat: &Heartbeat) {
-        let Self { runtime, endpoint, connections, deadline, mut calls } = self;
+    pub fn run(self) {
+        let Self { runtime, endpoint, connections, deadline, mut calls, heartbeat } = self;
         runtime.block_on(async {
             let channels: Vec<Channel> =
                 (0..connections).map(|_| endpoint.connect_lazy()).collect();

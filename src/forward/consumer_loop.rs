@@ -34,7 +34,8 @@ use crate::{
     config::ForwardConfig,
     health::Heartbeat,
     kafka::{
-        Burial, DeadLetter, DeadLetters, GroupConsumer, GroupEvent, NextOffset, PartitionId, Polled,
+        Burial, ConsumerError, DeadLetter, DeadLetters, Extent, GroupConsumer, GroupEvent,
+        PartitionId, Polled,
     },
     limits,
 };
@@ -173,7 +174,7 @@ impl ForwardLoop {
         };
         let published = self.dead_letters.publish(&letter, lane, &self.burials.0);
         if let Err(error) = published {
-            self.buried(Burial { lane, result: Err(error.to_string()) }, now);
+            self.buried(Burial { lane, result: Err(describe(&error)) }, now);
         }
     }
 
@@ -280,7 +281,7 @@ impl ForwardLoop {
                     self.steady_at = now;
                     self.report.steady(self.window.offsets().partitions().len(), now);
                 }
-                GroupEvent::Ends(ends) => self.ends(&ends, now),
+                GroupEvent::Extents(extents) => self.measure(&extents, now),
                 GroupEvent::CommitFailed(error) => self.commit_failed(&error, now),
                 GroupEvent::Trouble(error) => self.report.trouble(&error, now),
                 GroupEvent::Fatal(error) => return Err(ForwardError::Expelled(error)),
@@ -312,13 +313,13 @@ impl ForwardLoop {
         self.report.rebalanced(partitions, &self.window.offsets().partitions());
     }
 
-    fn ends(&mut self, ends: &[(PartitionId, NextOffset)], now: Instant) {
-        self.report.lag(ends, self.window.offsets());
+    fn measure(&mut self, extents: &[Extent], now: Instant) {
+        self.report.lag(extents, self.window.offsets());
         if self.stall.is_paused() || !self.window.has_room() {
             self.watchdog.forgive();
             return;
         }
-        for (partition, next) in self.watchdog.silent(ends, self.window.offsets(), now) {
+        for (partition, next) in self.watchdog.silent(extents, self.window.offsets(), now) {
             self.report.sought(partition, next);
             self.ask(now, |consumer| consumer.seek(partition, next, limits::ADMIN_TIMEOUT));
         }
@@ -351,7 +352,7 @@ impl ForwardLoop {
     fn ask(
         &mut self,
         now: Instant,
-        question: impl FnOnce(&GroupConsumer) -> Result<(), crate::kafka::ConsumerError>,
+        question: impl FnOnce(&GroupConsumer) -> Result<(), ConsumerError>,
     ) {
         if let Err(error) = question(&self.consumer) {
             self.report.trouble(&describe(&error), now);

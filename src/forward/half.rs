@@ -52,7 +52,8 @@ impl ForwardHalf {
         telemetry: &Arc<Telemetry>,
         health: &Health,
     ) -> Result<Self, PrepareError> {
-        let (backend, handles) = Backend::prepare(&config.forward, threads)?;
+        let (backend, handles) =
+            Backend::prepare(&config.forward, threads, health.heartbeat("send"))?;
         let dead_letters = Arc::new(DeadLetters::create(config)?);
         let required = config.role == Role::Forward;
         let mut loops = Vec::with_capacity(threads);

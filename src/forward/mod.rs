@@ -15,7 +15,7 @@
 //!   letter's own acknowledgement. What a crash, a rebalance or a retry repeats is a duplicate.
 //! - Order within a partition is kept on the way out: one lane per partition, one request at a time
 //!   per lane.
-//! - Memory is bounded: per thread twice the lanes times the batch limit, and librdkafka's prefetch.
+//! - Memory is bounded: per thread three batches per lane, and librdkafka's prefetch.
 //! - Every record is counted: consumed = forwarded + dead-lettered + tombstones + returned to the
 //!   group + pending.
 //!

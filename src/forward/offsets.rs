@@ -89,14 +89,20 @@ impl Offsets {
         }
     }
 
-    /// Where fetching goes on, if anything of the partition was received.
-    pub(super) fn received(&self, partition: PartitionId) -> Option<NextOffset> {
-        self.positions.get(&partition)?.received
+    /// Where fetching goes on: `start` while nothing was received; `None` when the partition is not
+    /// ours.
+    pub(super) fn received(&self, partition: PartitionId, start: NextOffset) -> Option<NextOffset> {
+        self.positions.get(&partition).map(|position| position.received.unwrap_or(start))
     }
 
-    /// The end of the acknowledged prefix, if anything of the partition was acknowledged.
-    pub(super) fn acknowledged(&self, partition: PartitionId) -> Option<NextOffset> {
-        self.positions.get(&partition)?.acknowledged
+    /// The end of the acknowledged prefix: `start` while nothing was acknowledged; `None` when the
+    /// partition is not ours.
+    pub(super) fn acknowledged(
+        &self,
+        partition: PartitionId,
+        start: NextOffset,
+    ) -> Option<NextOffset> {
+        self.positions.get(&partition).map(|position| position.acknowledged.unwrap_or(start))
     }
 
     /// The partitions that this consumer holds.
@@ -125,7 +131,7 @@ mod tests {
         offsets.acknowledge(P, generation, 14);
         offsets.commit_failed();
         assert_eq!(offsets.take_uncommitted(), [(P, NextOffset(15))]);
-        assert_eq!(offsets.received(P), Some(NextOffset(15)));
+        assert_eq!(offsets.received(P, NextOffset(0)), Some(NextOffset(15)));
     }
 
     /// An acknowledgement of a generation gone by moves nothing, even when the partition is back.

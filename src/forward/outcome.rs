@@ -90,10 +90,10 @@ impl Refusal {
             Code::InvalidArgument => (Class::Data, "invalid_argument"),
             // grpc-go answers INTERNAL to what it cannot unmarshal, and to its own faults.
             Code::Internal => (Class::Suspect, "internal"),
-            Code::Unknown => (Class::Suspect, "unknown"),
+            // OK is no refusal and does not come here.
+            Code::Unknown | Code::Ok => (Class::Suspect, "unknown"),
             Code::AlreadyExists => (Class::Suspect, "already_exists"),
             Code::FailedPrecondition => (Class::Suspect, "failed_precondition"),
-            Code::Ok => unreachable!("OK is no refusal"),
         };
         let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
         Self { class, code, message: one_line(status.message()), retry_after }

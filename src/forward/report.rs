@@ -18,7 +18,7 @@ use super::{
 use crate::{
     health::{Condition, Health},
     internal_telemetry::{ForwardMetrics, RateLimited, Recorder, Stage, Telemetry},
-    kafka::{NextOffset, PartitionId, Record},
+    kafka::{Extent, NextOffset, PartitionId, Record},
     limits,
 };
 
@@ -246,7 +246,8 @@ impl Report {
     pub(super) fn buried(&mut self, now: Instant) {
         self.dead_letter_topic(Ok(()));
         if let Some(trouble) = self.letter_failures.recovered(now) {
-            tracing::info!(thread = self.thread, lasting = ?trouble.lasting, "dead letters written");
+            let lasting = trouble.lasting;
+            tracing::info!(thread = self.thread, ?lasting, "dead letters are written again");
         }
     }
 
@@ -267,7 +268,8 @@ impl Report {
     pub(super) fn steady(&mut self, partitions: usize, now: Instant) {
         self.group.set(true, format!("{}: member with {partitions} partitions", self.thread));
         if let Some(trouble) = self.troubles.recovered(now) {
-            tracing::info!(thread = self.thread, lasting = ?trouble.lasting, "consumer is well again");
+            let lasting = trouble.lasting;
+            tracing::info!(thread = self.thread, ?lasting, "consumer is well again");
         }
     }
 
@@ -292,9 +294,9 @@ impl Report {
     }
 
     /// How far forwarding is behind the ends of the partitions held.
-    pub(super) fn lag(&self, ends: &[(PartitionId, NextOffset)], offsets: &Offsets) {
-        for (partition, end) in ends {
-            let Some(position) = offsets.acknowledged(*partition) else { continue };
+    pub(super) fn lag(&self, extents: &[Extent], offsets: &Offsets) {
+        for Extent { partition, start, end } in extents {
+            let Some(position) = offsets.acknowledged(*partition, *start) else { continue };
             let label = partition.0.to_string();
             let lag = (end.0 - position.0).max(0);
             self.metrics().lag_records.with_label_values(&[&label]).set(lag);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::offsets::Offsets;
-use crate::kafka::{NextOffset, PartitionId};
+use crate::kafka::{Extent, NextOffset, PartitionId};
 
 /// What is known of the partitions' ends, and since when each position stands still.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Watchdog {
 
 #[derive(Debug)]
 struct Seen {
-    received: Option<NextOffset>,
+    received: NextOffset,
     since: Instant,
 }
 
@@ -30,24 +30,23 @@ impl Watchdog {
         Self { silence_max, seen: BTreeMap::new() }
     }
 
-    /// Compares positions with `ends`; returns the partitions to fetch anew, and from where. Not to
-    /// be asked while the consumer is paused: call [`Watchdog::forgive`] then.
+    /// Compares positions with `extents`; returns the partitions to fetch anew, and from where.
+    /// Not to be asked while the consumer is paused: call [`Watchdog::forgive`] then.
     pub(super) fn silent(
         &mut self,
-        ends: &[(PartitionId, NextOffset)],
+        extents: &[Extent],
         offsets: &Offsets,
         now: Instant,
     ) -> Vec<(PartitionId, NextOffset)> {
         let mut silent = Vec::new();
-        for (partition, end) in ends {
-            let received = offsets.received(*partition);
+        for Extent { partition, start, end } in extents {
+            let Some(received) = offsets.received(*partition, *start) else { continue };
             let seen = self.seen.entry(*partition).or_insert(Seen { received, since: now });
-            let waiting = received.filter(|received| received < end);
-            if waiting.is_none() || seen.received != received {
+            if received >= *end || seen.received != received {
                 *seen = Seen { received, since: now };
             } else if now.saturating_duration_since(seen.since) >= self.silence_max {
                 seen.since = now;
-                silent.extend(waiting.map(|received| (*partition, received)));
+                silent.push((*partition, received));
             }
         }
         silent
@@ -64,6 +63,7 @@ mod tests {
     use super::*;
 
     const P: PartitionId = PartitionId(0);
+    const EXTENT: Extent = Extent { partition: P, start: NextOffset(2), end: NextOffset(9) };
     const SILENCE: Duration = Duration::from_secs(30);
 
     fn at_offset(offset: i64) -> Offsets {
@@ -79,7 +79,7 @@ mod tests {
     fn silent_partition_is_found() {
         let mut watchdog = Watchdog::new(SILENCE);
         let (offsets, start) = (at_offset(4), Instant::now());
-        let ends = [(P, NextOffset(9))];
+        let ends = [EXTENT];
         let after = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(watchdog.silent(&ends, &offsets, after(0)), []);
         assert_eq!(watchdog.silent(&ends, &offsets, after(29)), []);
@@ -88,13 +88,28 @@ mod tests {
         assert_eq!(watchdog.silent(&ends, &offsets, after(60)), [(P, NextOffset(5))]);
     }
 
+    /// A partition that never gave a record is fetched from where the group stands; one that is
+    /// not ours is left alone.
+    #[test]
+    fn silent_from_the_start() {
+        let mut watchdog = Watchdog::new(SILENCE);
+        let start = Instant::now();
+        let mut offsets = Offsets::default();
+        assert_eq!(watchdog.silent(&[EXTENT], &offsets, start), []);
+        assert_eq!(watchdog.silent(&[EXTENT], &offsets, start + 2 * SILENCE), []);
+        offsets.assign(P);
+        assert_eq!(watchdog.silent(&[EXTENT], &offsets, start), []);
+        let silent = watchdog.silent(&[EXTENT], &offsets, start + SILENCE);
+        assert_eq!(silent, [(P, NextOffset(2))]);
+    }
+
     /// Progress, the end of the partition and a pause each start the wait anew.
     #[test]
     fn progress_is_no_silence() {
         let mut watchdog = Watchdog::new(SILENCE);
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let ends = [(P, NextOffset(9))];
+        let ends = [EXTENT];
         assert_eq!(watchdog.silent(&ends, &at_offset(4), after(0)), []);
         assert_eq!(watchdog.silent(&ends, &at_offset(5), after(29)), []);
         assert_eq!(watchdog.silent(&ends, &at_offset(5), after(58)), []);

@@ -180,3 +180,6 @@ impl Window {
         self.lanes[lane].drop_stale(now, current)
     }
 }
+
+#[cfg(test)]
+mod tests;

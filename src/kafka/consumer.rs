@@ -7,23 +7,16 @@
 //!
 //! Created on the unpinned main thread: librdkafka's threads inherit the creator's affinity.
 
-use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use rdkafka::{
-    ClientConfig, ClientContext, Message, Offset, Statistics, Timestamp, TopicPartitionList,
+    ClientConfig, Message, Offset, Timestamp, TopicPartitionList,
     config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol},
+    consumer::{BaseConsumer, CommitMode, Consumer, RebalanceProtocol},
     error::{KafkaError, KafkaResult},
-    types::RDKafkaRespErr,
 };
 
-use super::client_log;
+use super::group_events::{GroupContext, GroupEvent, release};
 use crate::{config::Config, limits};
 
 /// A partition of the forwarded topic.
@@ -58,30 +51,6 @@ pub enum Polled {
     Nothing,
 }
 
-/// What happened to the member beside records.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GroupEvent {
-    /// The group gives these partitions: answer with [`GroupConsumer::assign`].
-    Assigned(Vec<PartitionId>),
-    /// The group takes these back: answer with [`GroupConsumer::revoke`].
-    Revoked {
-        /// What is taken.
-        partitions: Vec<PartitionId>,
-        /// The session is lost already: somebody else may own them, a commit would be refused.
-        lost: bool,
-    },
-    /// The coordinator was heard of, and the member has its place in the group.
-    Steady,
-    /// The end of each fetched partition, as last seen.
-    Ends(Vec<(PartitionId, NextOffset)>),
-    /// An asynchronous commit failed.
-    CommitFailed(String),
-    /// librdkafka reports trouble that it goes on trying to overcome.
-    Trouble(String),
-    /// The client is of no use any more (another member took its `group.instance.id`).
-    Fatal(String),
-}
-
 /// Why a consumer does not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsumerError {
@@ -105,7 +74,7 @@ pub enum ConsumerError {
 
 /// A member of the group that reads one topic.
 pub struct GroupConsumer {
-    consumer: BaseConsumer<Context>,
+    consumer: BaseConsumer<GroupContext>,
     topic: String,
 }
 
@@ -119,8 +88,8 @@ impl GroupConsumer {
         let client = settings.get("client.id").unwrap_or(thread).to_owned();
         let create = |source| ConsumerError::Create { client: client.clone(), source };
         let topic = config.kafka.topic.name.clone();
-        let context = Context::new(client.clone(), topic.clone());
-        let consumer: BaseConsumer<Context> =
+        let context = GroupContext::new(client.clone(), topic.clone());
+        let consumer: BaseConsumer<GroupContext> =
             settings.create_with_context(context).map_err(create)?;
         consumer.subscribe(&[&topic]).map_err(create)?;
         Ok(Self { consumer, topic })
@@ -156,7 +125,7 @@ impl GroupConsumer {
 
     /// The events since the last call, oldest first.
     pub fn take_events(&self) -> Vec<GroupEvent> {
-        std::mem::take(&mut *self.consumer.context().lock())
+        self.consumer.context().take()
     }
 
     /// Takes given partitions on: fetching starts at their committed offsets.
@@ -266,86 +235,7 @@ impl Drop for GroupConsumer {
     /// Leaves the group. rdkafka polls until that is done, which can take as long as the brokers
     /// are away: nobody else may wait for this thread without a deadline.
     fn drop(&mut self) {
-        self.consumer.context().closing.store(true, Ordering::Relaxed);
-    }
-}
-
-fn release(consumer: &BaseConsumer<Context>, list: &TopicPartitionList) -> KafkaResult<()> {
-    match consumer.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
-        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
-    }
-}
-
-/// Turns librdkafka's callbacks into events. All run on the polling thread.
-struct Context {
-    client: String,
-    topic: String,
-    events: Mutex<Vec<GroupEvent>>,
-    /// Nobody takes events any more: revocations are answered at once.
-    closing: AtomicBool,
-}
-
-impl Context {
-    fn new(client: String, topic: String) -> Self {
-        Self { client, topic, events: Mutex::new(Vec::new()), closing: AtomicBool::new(false) }
-    }
-
-    fn push(&self, event: GroupEvent) {
-        self.lock().push(event);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<GroupEvent>> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client_log::log(&self.client, level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(client = self.client, %error, reason, "consumer reports an error");
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        let group = statistics.cgrp.as_ref();
-        if group.is_some_and(|group| group.state == "up" && group.join_state == "steady") {
-            self.push(GroupEvent::Steady);
-        }
-        let Some(topic) = statistics.topics.get(&self.topic) else { return };
-        let known = topic.partitions.values().filter(|partition| partition.hi_offset >= 0);
-        let ends = known.map(|it| (PartitionId(it.partition), NextOffset(it.hi_offset))).collect();
-        self.push(GroupEvent::Ends(ends));
-    }
-}
-
-impl ConsumerContext for Context {
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        code: RDKafkaRespErr,
-        list: &mut TopicPartitionList,
-    ) {
-        let partitions =
-            list.elements().iter().map(|element| PartitionId(element.partition())).collect();
-        let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        if self.closing.load(Ordering::Relaxed) {
-            if !assigned && let Err(error) = release(consumer, list) {
-                tracing::warn!(client = self.client, %error, "partitions not given back in order");
-            }
-        } else if assigned {
-            self.push(GroupEvent::Assigned(partitions));
-        } else {
-            self.push(GroupEvent::Revoked { partitions, lost: consumer.assignment_lost() });
-        }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
-        if let Err(error) = result {
-            self.push(GroupEvent::CommitFailed(error.to_string()));
-        }
+        self.consumer.context().close();
     }
 }
 
@@ -382,9 +272,9 @@ fn settings(config: &Config, thread: &str) -> ClientConfig {
     set("queued.max.messages.kbytes", limits::CONSUMER_QUEUE_KIB.to_string());
     set("fetch.max.bytes", (limits::CONSUMER_QUEUE_KIB * limits::KIB).to_string());
     // A lost broker is tried again within a second, a hung one is given up before the loop's
-    // heartbeat looks stuck.
+    // heartbeat looks stuck. Not sooner: the coordinator answers nothing else while members join.
     set("reconnect.backoff.max.ms", "1000".to_owned());
-    set("socket.timeout.ms", "10000".to_owned());
+    set("socket.timeout.ms", "20000".to_owned());
     // Ends of partitions (lag, watchdog) and the state of the group come from the statistics.
     let statistics_ms = limits::CONSUMER_STATISTICS_INTERVAL.as_millis();
     set("statistics.interval.ms", statistics_ms.to_string());

@@ -15,10 +15,16 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext},
 };
 
-use super::{MetadataSource, Record, TopicState, client_log, metadata::fetch_topic};
+use super::{
+    KafkaError as TopicError, MetadataSource, Record, TopicState, client_log, metadata::fetch_topic,
+};
 use crate::{config::Config, limits};
 
 /// A record, and why it is not forwarded.
+///
+/// Key and value go over as they are, the rest into headers, all text: `original.topic`,
+/// `original.partition`, `original.offset`, `original.timestamp_ms` (Unix, where known), `reason`,
+/// `detail`, and `time.unix_ms` of the writing.
 #[derive(Clone, Copy, Debug)]
 pub struct DeadLetter<'a> {
     /// The record, key and value as they were.
@@ -45,7 +51,7 @@ pub enum DeadLetterError {
     #[error("create the producer of dead letters")]
     Create(#[source] KafkaError),
     /// The letter was not taken over.
-    #[error("write to {topic}: {source}")]
+    #[error("write to {topic}")]
     Publish {
         /// The dead-letter topic.
         topic: String,
@@ -53,7 +59,7 @@ pub enum DeadLetterError {
         source: KafkaError,
     },
     /// No metadata.
-    #[error("find {topic}: {source}")]
+    #[error("find {topic}")]
     Metadata {
         /// The dead-letter topic.
         topic: String,
@@ -130,14 +136,15 @@ impl DeadLetters {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let record = &letter.record;
         let mut fields = vec![
-            ("original.topic", self.original_topic.clone()),
-            ("original.partition", record.partition.0.to_string()),
-            ("original.offset", record.offset.to_string()),
-            ("reason", letter.reason.to_owned()),
-            ("detail", letter.detail.to_owned()),
-            ("time.unix_ms", now.as_millis().to_string()),
+            ("otel.dlq.original.topic", self.original_topic.clone()),
+            ("otel.dlq.original.partition", record.partition.0.to_string()),
+            ("otel.dlq.original.offset", record.offset.to_string()),
+            ("otel.dlq.reason", letter.reason.to_owned()),
+            ("otel.dlq.detail", letter.detail.to_owned()),
+            ("otel.dlq.time", now.as_millis().to_string()),
         ];
-        fields.extend(record.timestamp_ms.map(|ms| ("original.timestamp_ms", ms.to_string())));
+        fields
+            .extend(record.timestamp_ms.map(|ms| ("otel.dlq.original.timestamp", ms.to_string())));
         fields
             .iter()
             .fold(OwnedHeaders::new_with_capacity(fields.len()), |headers, (key, value)| {
@@ -147,7 +154,7 @@ impl DeadLetters {
 }
 
 impl MetadataSource for DeadLetters {
-    fn topic_state(&self, topic: &str) -> Result<TopicState, super::KafkaError> {
+    fn topic_state(&self, topic: &str) -> Result<TopicState, TopicError> {
         fetch_topic(self.producer.client(), topic)
     }
 }

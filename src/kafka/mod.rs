@@ -7,6 +7,7 @@ mod client_log;
 mod consumer;
 mod dead_letter;
 mod delivery;
+mod group_events;
 mod metadata;
 mod produce_raw;
 mod producer;
@@ -14,11 +15,10 @@ mod settings;
 mod statistics;
 mod topics;
 
-pub use consumer::{
-    ConsumerError, GroupConsumer, GroupEvent, NextOffset, PartitionId, Polled, Record,
-};
+pub use consumer::{ConsumerError, GroupConsumer, NextOffset, PartitionId, Polled, Record};
 pub use dead_letter::{Burial, DeadLetter, DeadLetterError, DeadLetters};
 pub use delivery::{Deliver, DeliveryError};
+pub use group_events::{Extent, GroupEvent};
 pub use metadata::{MetadataSource, MetadataWatch, TopicState, TopicWatch};
 pub use producer::{DeliveryLoop, ProduceError, Producer};
 pub use topics::{TopicPlan, ensure_topics, topic_plans};

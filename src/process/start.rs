@@ -97,7 +97,7 @@ impl Process {
         process.threads.spawn("admin".to_owned(), None, move || admin.run(&stop_admin))?;
         process.start_metadata(forward.as_ref(), &topic, &health)?;
         if let Some(forward) = forward {
-            process.start_forward(forward, &health)?;
+            process.start_forward(forward)?;
         }
         if let Some(receive) = &mut process.receive {
             let threads = &mut process.threads;
@@ -141,14 +141,9 @@ impl Process {
         Ok(self.threads.spawn("metadata".to_owned(), None, || watch.run())?)
     }
 
-    fn start_forward(
-        &mut self,
-        forward: ForwardHalf,
-        health: &Arc<Health>,
-    ) -> Result<(), StartError> {
-        let heartbeat = health.heartbeat("send");
+    fn start_forward(&mut self, forward: ForwardHalf) -> Result<(), StartError> {
         let backend = forward.backend;
-        self.threads.spawn("send".to_owned(), None, move || backend.run(&heartbeat))?;
+        self.threads.spawn("send".to_owned(), None, || backend.run())?;
         for (index, forward) in forward.loops.into_iter().enumerate() {
             let stop = Arc::clone(&self.stop);
             self.threads.spawn(format!("forward-{index}"), None, move || {

@@ -6,6 +6,8 @@ mod command_line;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod forward;
+#[cfg(test)]
 mod publish;
 #[cfg(test)]
 mod receive;

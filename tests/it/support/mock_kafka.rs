@@ -98,10 +98,11 @@ impl MockKafka {
         self.cluster.broker_round_trip_time(BROKER, round_trip).unwrap();
     }
 
-    /// Refuses the next `count` produce requests for good.
+    /// Refuses the next `count` produce requests for good; 0 takes that back.
     pub(crate) fn refuse_produce(&self, count: usize) {
-        let errors = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; count];
-        self.cluster.request_errors(RDKafkaApiKey::Produce, &errors);
+        let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+        self.cluster.clear_request_errors(RDKafkaApiKey::Produce);
+        self.cluster.request_errors(RDKafkaApiKey::Produce, &vec![refusal; count]);
     }
 
     /// Every record of a topic.

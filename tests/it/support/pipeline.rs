@@ -75,11 +75,6 @@ impl Pipeline {
     pub(crate) fn client(&self) -> OtlpClient {
         OtlpClient::connect(self.grpc.expect("the role receives"))
     }
-
-    /// Ends it in order.
-    pub(crate) fn stop(mut self) -> Ending {
-        self.process.take().expect("stopped once").stop()
-    }
 }
 
 impl Drop for Pipeline {
