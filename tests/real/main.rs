@@ -15,3 +15,5 @@ mod processes;
 mod smoke;
 /// Starts and stops the real parts.
 mod support;
+/// The topics at start: created when missing, left alone when there.
+mod topics;
