@@ -148,6 +148,8 @@ pub const STATISTICS_INTERVAL: Duration = Duration::from_secs(5);
 /// Longest wait for an answer of the broker to an administrative question.
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Kafka's default of a topic's `max.message.bytes`: a batch, compressed, with its header.
+pub const TOPIC_MESSAGE_BYTES_DEFAULT: usize = 1_048_588;
 /// Room for a dead letter's headers and framing beside the record it carries.
 pub const DEAD_LETTER_HEADROOM_BYTES: usize = 64 * KIB;
 
@@ -297,7 +299,7 @@ pub const SHUTDOWN_DEADLINE_RANGE: RangeInclusive<Duration> =
 
 const _: () =
     assert!(REQUEST_BYTES_DEFAULT * BUDGET_SHARES_PER_CONNECTION <= BYTES_IN_FLIGHT_DEFAULT);
-const _: () = assert!(BATCH_BYTES_DEFAULT < 1_048_588);
+const _: () = assert!(BATCH_BYTES_DEFAULT < TOPIC_MESSAGE_BYTES_DEFAULT);
 const _: () = assert!(RECORD_BYTES_DEFAULT + BATCH_FRAMING_BYTES <= BATCH_BYTES_DEFAULT);
 const _: () = assert!(MESSAGE_TIMEOUT.as_millis() < REPLY_DEADLINE_DEFAULT.as_millis());
 const _: () = assert!(PRODUCER_QUEUE_KIB * KIB > BYTES_IN_FLIGHT_DEFAULT);

@@ -15,7 +15,7 @@ use rdkafka::{
 use super::{KafkaError, settings};
 use crate::{
     config::{Config, KafkaConfig},
-    limits::{ADMIN_TIMEOUT, DEAD_LETTER_HEADROOM_BYTES},
+    limits::{ADMIN_TIMEOUT, DEAD_LETTER_HEADROOM_BYTES, TOPIC_MESSAGE_BYTES_DEFAULT},
 };
 
 /// A topic as it is to be created when missing.
@@ -45,8 +45,9 @@ pub fn topic_plans(config: &Config) -> Vec<TopicPlan> {
     };
     let mut plans = vec![plan(&topic.name, None)];
     if config.role.forwards() {
-        // A dead letter is the whole record and its headers.
-        let bytes_max = config.publish.record_bytes_max + DEAD_LETTER_HEADROOM_BYTES;
+        // A dead letter is the whole record and its headers; less than usual would help nobody.
+        let letter_bytes_max = config.publish.record_bytes_max + DEAD_LETTER_HEADROOM_BYTES;
+        let bytes_max = letter_bytes_max.max(TOPIC_MESSAGE_BYTES_DEFAULT);
         plans.push(plan(&config.forward.dead_letter_topic, Some(bytes_max)));
     }
     plans
