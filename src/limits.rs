@@ -76,6 +76,10 @@ pub const SPLIT_SCRATCH_BYTES_KEPT_MAX: usize = 4 * 1024 * 1024;
 /// 320 bytes of tables just after they have doubled.
 pub const SPLIT_SCRATCH_BYTES_PER_REQUEST_BYTE_MAX: usize = 12;
 
+/// Spans of one request. A request of 16 MiB reaches it at 128 B per span, less than any SDK sends;
+/// it bounds what a hostile one costs in tables at 40 MiB.
+pub const SPLIT_SPANS_MAX: usize = 128 * KIB;
+
 /// Slots of the trace table for the smallest request; a power of two.
 pub const SPLIT_TABLE_SLOTS_MIN: usize = 64;
 

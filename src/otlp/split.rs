@@ -12,7 +12,7 @@ use super::scan::Scan;
 use super::size::Size;
 use super::wire::Malformed;
 use super::write::write_record;
-use crate::limits::{SPLIT_HEADER_BUDGET_BYTES_MIN, SPLIT_SCRATCH_BYTES_KEPT_MAX};
+use crate::limits::{SPLIT_HEADER_BUDGET_BYTES_MIN, SPLIT_SCRATCH_BYTES_KEPT_MAX, SPLIT_SPANS_MAX};
 
 /// What a record holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,10 @@ pub enum SplitError {
     /// The bytes are not an ExportTraceServiceRequest: INVALID_ARGUMENT.
     #[error("malformed request: {0}")]
     Malformed(#[from] Malformed),
+    /// Tables for so many spans would take more memory than a request may: RESOURCE_EXHAUSTED
+    /// without RetryInfo.
+    #[error("a request may hold {SPLIT_SPANS_MAX} spans")]
+    TooManySpans,
 }
 
 /// Splits requests by trace, reusing its tables from one to the next.
@@ -90,6 +94,9 @@ impl Splitter {
         }
         self.plan.clear();
         self.scan.read(request)?;
+        if self.scan.spans.len() > SPLIT_SPANS_MAX {
+            return Err(SplitError::TooManySpans);
+        }
         if request.len() > rules.record_bytes_max {
             self.reject_too_large(rules.record_bytes_max);
         }

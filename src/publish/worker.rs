@@ -113,7 +113,9 @@ impl Worker {
         splitter.split(message, &rules, |trace: &TraceId| place(trace, partition_count)).map_err(
             |error| match error {
                 SplitError::Malformed(malformed) => Answer::Malformed(malformed.to_string()),
-                SplitError::HeadersTooLarge => Answer::TooLarge(error.to_string()),
+                SplitError::HeadersTooLarge | SplitError::TooManySpans => {
+                    Answer::TooLarge(error.to_string())
+                }
             },
         )
     }

@@ -4,7 +4,7 @@ use super::encode::{FieldOrder, Message};
 use super::model::{bare_span, trace};
 use crate::limits::{
     SPLIT_HEADER_BUDGET_BYTES_MIN, SPLIT_SCRATCH_BYTES_KEPT_MAX,
-    SPLIT_SCRATCH_BYTES_PER_REQUEST_BYTE_MAX,
+    SPLIT_SCRATCH_BYTES_PER_REQUEST_BYTE_MAX, SPLIT_SPANS_MAX,
 };
 use crate::otlp::{RecordMode, RejectReason, SplitError, SplitRules, Splitter, TraceId};
 
@@ -111,6 +111,25 @@ fn repeated_headers_are_budgeted() {
     assert_eq!((error, records), (Err(SplitError::HeadersTooLarge), 0));
     let (fell_back, records, ..) = split(&refused, &SplitRules { partition_count: 1, ..RULES });
     assert_eq!((fell_back, records), (Ok(true), 1));
+}
+
+/// As many spans as a request may hold are split, one more is refused and leaves no record.
+#[test]
+fn span_count_is_bounded() {
+    let spans_max = SPLIT_SPANS_MAX as u64;
+    let request = |span_count| {
+        let spans = (0..span_count).map(|id| bare_span(trace(1), id + 1));
+        let scope_spans = Message::new().messages(2, spans);
+        let resource_spans = Message::new().message(2, scope_spans);
+        Message::new().message(1, resource_spans).encode(FieldOrder::Ascending)
+    };
+    let rules = SplitRules { record_bytes_max: usize::MAX, ..RULES };
+    let mut splitter = Splitter::new();
+    let outcome = splitter.split(&request(spans_max), &rules, place).unwrap();
+    assert_eq!(outcome.span_count, spans_max);
+    let refused = splitter.split(&request(spans_max + 1), &rules, place);
+    assert_eq!(refused, Err(SplitError::TooManySpans));
+    assert!(splitter.records().is_empty());
 }
 
 /// Requests built to fill the tables take no more memory than the stated multiple of their size,

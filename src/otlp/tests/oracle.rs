@@ -8,6 +8,7 @@ use prost::Message;
 
 use crate::limits::{
     NESTING_DEPTH_MAX, SPLIT_HEADER_BUDGET_BYTES_MIN, SPLIT_SCRATCH_BYTES_PER_REQUEST_BYTE_MAX,
+    SPLIT_SPANS_MAX,
 };
 use crate::otlp::{RecordMode, RejectReason, SplitError, SplitRules, Splitter, TraceId, walk};
 
@@ -157,6 +158,10 @@ pub(crate) fn check(splitter: &mut Splitter, request: &[u8], rules: &SplitRules)
         }
         (Ok(spans), Err(SplitError::HeadersTooLarge)) => {
             assert!(spans.len() * request.len() > SPLIT_HEADER_BUDGET_BYTES_MIN);
+            return;
+        }
+        (Ok(spans), Err(SplitError::TooManySpans)) => {
+            assert!(spans.len() > SPLIT_SPANS_MAX);
             return;
         }
         (Ok(spans), Ok(_)) => spans,
