@@ -92,7 +92,7 @@ impl MetadataWatch {
     /// Asks once per [`METADATA_INTERVAL`] until stopped; creates topics while they are missing.
     pub fn run(self) {
         let mut fresh: Option<Instant> = None;
-        let mut created: Option<Instant> = None;
+        let mut ensured: Option<Instant> = None;
         let mut outage: Option<Instant> = None;
         while !self.stop.load(Ordering::Acquire) {
             self.heartbeat.beat();
@@ -106,10 +106,13 @@ impl MetadataWatch {
                 }
                 Err(error) => self.unreachable(&error, fresh, &mut outage),
             }
-            let topics_due = created.is_none_or(|at| at.elapsed() > TOPIC_CREATE_INTERVAL);
-            if topics_due && !self.broker.holds() || created.is_none() {
-                let complete = ensure_topics(&self.kafka, &self.plans);
-                created = complete.then(Instant::now).or(created);
+            // Once at the start, and again while the topic is not usable: it may have been deleted.
+            let due = match ensured {
+                None => true,
+                Some(at) => !self.broker.holds() && at.elapsed() > TOPIC_CREATE_INTERVAL,
+            };
+            if due && ensure_topics(&self.kafka, &self.plans) {
+                ensured = Some(Instant::now());
             }
             self.pause();
         }
