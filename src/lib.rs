@@ -23,6 +23,7 @@ pub mod health;
 pub mod internal_telemetry;
 
 // Before and after it.
+pub mod check;
 pub mod config;
 pub mod healthcheck;
 pub mod limits;

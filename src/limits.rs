@@ -37,8 +37,9 @@ pub const STREAMS_DEFAULT: u32 = 1024;
 pub const STREAM_WINDOW_BYTES: u32 = 8 * MIB as u32;
 /// Connection window; h2 also derives its tiny-frame budget from it.
 pub const CONNECTION_WINDOW_BYTES: u32 = 24 * MIB as u32;
-/// Largest frame we invite; grpc-go sends 16 KiB whatever is invited.
-pub const FRAME_BYTES_MAX: u32 = MIB as u32;
+/// Largest frame we invite, HTTP/2's least: what a connection has sent of a frame is charged to the
+/// budget only when the frame is whole. grpc-go and Java send no larger ones, whatever is invited.
+pub const FRAME_BYTES_MAX: u32 = 16 * KIB as u32;
 /// Header list of a request, as hyper's default.
 pub const HEADER_LIST_BYTES_MAX: u32 = 16 * KIB as u32;
 /// A silent peer is asked for a sign of life this often ...
@@ -76,9 +77,12 @@ pub const SPLIT_SCRATCH_BYTES_KEPT_MAX: usize = 4 * 1024 * 1024;
 /// 320 bytes of tables just after they have doubled.
 pub const SPLIT_SCRATCH_BYTES_PER_REQUEST_BYTE_MAX: usize = 12;
 
-/// Spans of one request. A request of 16 MiB reaches it at 128 B per span, less than any SDK sends;
-/// it bounds what a hostile one costs in tables at 40 MiB.
-pub const SPLIT_SPANS_MAX: usize = 128 * KIB;
+/// Spans of one request: eight of the largest batches that a Collector makes by default. It bounds
+/// what a hostile request of the least spans costs in tables at 20 MiB.
+pub const SPLIT_SPANS_MAX: usize = 64 * KIB;
+
+/// Tables of one span, just after they have doubled.
+pub const SPLIT_TABLE_BYTES_PER_SPAN_MAX: usize = 320;
 
 /// Slots of the trace table for the smallest request; a power of two.
 pub const SPLIT_TABLE_SLOTS_MIN: usize = 64;
@@ -129,9 +133,11 @@ pub const BATCH_BYTES_DEFAULT: usize = 1_000_000;
 /// librdkafka gives a record up this long after produce: before our reply deadline, which is
 /// before the client's.
 pub const MESSAGE_TIMEOUT: Duration = Duration::from_millis(8000);
-/// librdkafka's own bound on queued payload; above the byte budget, so that ours is hit first.
+/// librdkafka's own bound on queued payload, at the least; twice a budget that is set higher, so
+/// that ours is hit first.
 pub const PRODUCER_QUEUE_KIB: usize = 128 * KIB;
-/// librdkafka's own bound on queued records: the budget over the least record (256 B + key).
+/// librdkafka's own bound on queued records, at the least; more when the budget over
+/// [`RECORD_OVERHEAD_BYTES`] is.
 pub const PRODUCER_QUEUE_RECORDS: usize = 500_000;
 /// Default of `KAFKA_TOPIC_PARTITIONS`: parallelism for consumers, few enough for full batches.
 pub const TOPIC_PARTITIONS_DEFAULT: i32 = 8;
@@ -307,4 +313,35 @@ const _: () = assert!(BATCH_BYTES_DEFAULT < TOPIC_MESSAGE_BYTES_DEFAULT);
 const _: () = assert!(RECORD_BYTES_DEFAULT + BATCH_FRAMING_BYTES <= BATCH_BYTES_DEFAULT);
 const _: () = assert!(MESSAGE_TIMEOUT.as_millis() < REPLY_DEADLINE_DEFAULT.as_millis());
 const _: () = assert!(PRODUCER_QUEUE_KIB * KIB > BYTES_IN_FLIGHT_DEFAULT);
+const _: () = assert!(PRODUCER_QUEUE_RECORDS * RECORD_OVERHEAD_BYTES >= BYTES_IN_FLIGHT_DEFAULT);
 const _: () = assert!(RECORD_BYTES_DEFAULT < FORWARD_BATCH_BYTES_DEFAULT);
+
+/// What may be held at one time by a process with one thread of each kind and default settings, in
+/// bytes: every pool at its limit. The program itself and librdkafka's own tables are beside it.
+pub const MEMORY_BYTES_MAX_DEFAULT: usize = {
+    // Requests from arrival to reply; records that librdkafka holds are charged to the same budget.
+    let in_flight = BYTES_IN_FLIGHT_DEFAULT;
+    // The request in the worker's hands, as sent and inflated: its charge is that of its records.
+    let in_hand = 2 * REQUEST_BYTES_DEFAULT;
+    // Tables of its split, just after they have doubled.
+    let split_tables = SPLIT_SPANS_MAX * SPLIT_TABLE_BYTES_PER_SPAN_MAX;
+    // The record being written, in the scratch that is kept.
+    let record_scratch = SCRATCH_BYTES_KEPT;
+    // Per connection one frame that is not whole yet, and h2's buffers (8 KiB in, 16 KiB out).
+    let connections = CONNECTIONS_DEFAULT * (FRAME_BYTES_MAX as usize + 24 * KIB);
+    // Prefetched records of one consumer, and one fetch that began just below the limit.
+    let prefetch = 2 * CONSUMER_QUEUE_KIB * KIB;
+    // Batches of every lane.
+    let batches = FORWARD_REQUESTS_DEFAULT * FORWARD_BATCHES_PER_LANE * FORWARD_BATCH_BYTES_DEFAULT;
+    // An answer per lane, as long as a backend can make it.
+    let answers = FORWARD_REQUESTS_DEFAULT * BACKEND_ANSWER_BYTES_MAX;
+    // A dead letter per lane, copied by librdkafka.
+    let letters = FORWARD_REQUESTS_DEFAULT * (RECORD_BYTES_DEFAULT + DEAD_LETTER_HEADROOM_BYTES);
+    // Heads of HTTP requests; a page is written from one text, counted as large as a MiB.
+    let admin = ADMIN_CONNECTIONS_MAX * ADMIN_HEAD_BYTES_MAX + MIB;
+
+    let receive = in_flight + in_hand + split_tables + record_scratch + connections;
+    let forward = prefetch + batches + answers + letters;
+    receive + forward + admin
+};
+const _: () = assert!(MEMORY_BYTES_MAX_DEFAULT <= 256 * MIB);

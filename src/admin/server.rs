@@ -30,7 +30,7 @@ use crate::{
 #[derive(Debug, Error)]
 pub enum AdminError {
     /// The address is taken or not ours.
-    #[error("cannot listen on {address} (HTTP_PORT, LISTEN_ADDRESS)")]
+    #[error("cannot listen on {address} (HTTP_PORT, LISTEN_ADDRESS): {source}")]
     Bind {
         /// What was asked for.
         address: SocketAddr,

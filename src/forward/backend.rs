@@ -104,10 +104,7 @@ impl Backend {
             .enable_all()
             .build()
             .map_err(BackendError::Runtime)?;
-        let endpoint = endpoint(config).map_err(|source| BackendError::Endpoint {
-            endpoint: config.endpoint.clone(),
-            source,
-        })?;
+        let endpoint = endpoint(config)?;
         let deadline = Deadline::new(config.request_timeout);
         let backend = Self { runtime, endpoint, connections: threads, deadline, calls, heartbeat };
         Ok((backend, handles))
@@ -148,7 +145,8 @@ async fn serve(channel: Channel, call: Call, deadline: Deadline) {
     call.answers.try_send(answer).ok();
 }
 
-async fn bounded(timeout: Duration, call: impl Future<Output = Outcome>) -> Outcome {
+/// The call, or the refusal that its lateness is.
+pub(super) async fn bounded(timeout: Duration, call: impl Future<Output = Outcome>) -> Outcome {
     let elapsed = |_| Outcome::Refused(Refusal::from_timeout(timeout));
     time::timeout(timeout, call).await.unwrap_or_else(elapsed)
 }
@@ -162,7 +160,16 @@ fn propagate(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-fn endpoint(config: &ForwardConfig) -> Result<Endpoint, tonic::transport::Error> {
+/// The backend's address with every setting of its connections.
+///
+/// # Errors
+/// [`BackendError::Endpoint`].
+pub(super) fn endpoint(config: &ForwardConfig) -> Result<Endpoint, BackendError> {
+    connection(config)
+        .map_err(|source| BackendError::Endpoint { endpoint: config.endpoint.clone(), source })
+}
+
+fn connection(config: &ForwardConfig) -> Result<Endpoint, tonic::transport::Error> {
     let endpoint = Endpoint::from_shared(config.endpoint.clone())?
         .user_agent(concat!("otel-event-pipeline/", env!("CARGO_PKG_VERSION")))?
         .connect_timeout(limits::BACKEND_CONNECT_TIMEOUT)

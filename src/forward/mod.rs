@@ -25,8 +25,10 @@
 //! committed, in `lane`s of `batch`es, with `offsets`; `backend` and `call` send; `outcome` says
 //! what an answer means, `retry` how long to wait; `stall` and `watchdog` watch the consumer;
 //! `report` tells the outside. All but `consumer_loop`, `backend`, `call` and `report` are pure.
+//! `backend_probe` asks the backend once, for the `check` task.
 
 mod backend;
+mod backend_probe;
 mod batch;
 mod call;
 mod consumer_loop;
@@ -41,5 +43,6 @@ mod watchdog;
 mod window;
 
 pub use backend::{Backend, BackendError};
+pub use backend_probe::probe_backend;
 pub use consumer_loop::{ForwardError, ForwardLoop};
 pub use half::{ForwardHalf, PrepareError};

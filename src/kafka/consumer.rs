@@ -240,7 +240,7 @@ impl Drop for GroupConsumer {
 }
 
 /// The consumer's settings: each with its reason, the operator's overrides last.
-fn settings(config: &Config, thread: &str) -> ClientConfig {
+pub(super) fn settings(config: &Config, thread: &str) -> ClientConfig {
     let mut settings = ClientConfig::new();
     let mut set = |key: &str, value: String| {
         settings.set(key, value);

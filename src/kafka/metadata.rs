@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use rdkafka::{ClientContext, client::Client};
+use rdkafka::{ClientContext, client::Client, metadata::MetadataPartition};
 
 use super::{KafkaError, TopicPlan, ensure_topics};
 use crate::{
@@ -202,10 +202,14 @@ pub(super) fn fetch_topic<C: ClientContext>(
     let metadata = client.fetch_metadata(Some(topic), METADATA_TIMEOUT).map_err(|error| {
         KafkaError::Broker { question: "read topic metadata", reason: error.to_string() }
     })?;
-    let partitions = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
-    Ok(TopicState {
+    Ok(topic_state(metadata.topics().first().map_or(&[], |topic| topic.partitions())))
+}
+
+/// What the partitions say of their topic.
+pub(super) fn topic_state(partitions: &[MetadataPartition]) -> TopicState {
+    TopicState {
         partition_count: partitions.len() as u32,
         leaderless: partitions.iter().filter(|partition| partition.leader() < 0).count() as u32,
         replicas: partitions.iter().map(|p| p.replicas().len() as u32).min().unwrap_or(0),
-    })
+    }
 }

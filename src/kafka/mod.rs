@@ -9,6 +9,7 @@ mod dead_letter;
 mod delivery;
 mod group_events;
 mod metadata;
+mod probe;
 mod produce_raw;
 mod producer;
 mod settings;
@@ -20,6 +21,7 @@ pub use dead_letter::{Burial, DeadLetter, DeadLetterError, DeadLetters};
 pub use delivery::{Deliver, DeliveryError};
 pub use group_events::{Extent, GroupEvent};
 pub use metadata::{MetadataSource, MetadataWatch, TopicState, TopicWatch};
+pub use probe::KafkaProbe;
 pub use producer::{DeliveryLoop, ProduceError, Producer};
 pub use topics::{TopicPlan, ensure_topics, topic_plans};
 

@@ -58,7 +58,7 @@ impl<A: Deliver> Producer<A> {
         telemetry: &Arc<Telemetry>,
     ) -> Result<Arc<Self>, KafkaError> {
         let client = format!("otel-event-pipeline-publish-{index}");
-        let settings = settings::producer(&config.kafka, &client, config.publish.record_bytes_max);
+        let settings = settings::producer(config, &client);
         let events = ProducerEvents::new(Arc::clone(telemetry));
         let topic = BaseProducer::from_config_and_context(&settings, events)
             .and_then(|producer| TopicHandle::open(Arc::new(producer), &config.kafka.topic.name))

@@ -6,9 +6,9 @@
 use rdkafka::ClientConfig;
 
 use crate::{
-    config::{Compression, KafkaConfig, Secret},
+    config::{Compression, Config, KafkaConfig, Secret},
     limits::{
-        MESSAGE_TIMEOUT, PRODUCER_QUEUE_KIB, PRODUCER_QUEUE_RECORDS, RECORD_OVERHEAD_BYTES,
+        KIB, MESSAGE_TIMEOUT, PRODUCER_QUEUE_KIB, PRODUCER_QUEUE_RECORDS, RECORD_OVERHEAD_BYTES,
         STATISTICS_INTERVAL,
     },
 };
@@ -34,14 +34,13 @@ pub(super) fn common(kafka: &KafkaConfig, client_id: &str) -> ClientConfig {
 }
 
 /// A producer of span records.
-pub(super) fn producer(
-    kafka: &KafkaConfig,
-    client_id: &str,
-    record_bytes_max: usize,
-) -> ClientConfig {
+pub(super) fn producer(config: &Config, client_id: &str) -> ClientConfig {
+    let kafka = &config.kafka;
     let mut settings = common(kafka, client_id);
     // The client's own size check is on key + value + framing of one record, uncompressed.
-    let message_bytes_max = (record_bytes_max + RECORD_OVERHEAD_BYTES).max(kafka.batch_bytes);
+    let message_bytes_max =
+        (config.publish.record_bytes_max + RECORD_OVERHEAD_BYTES).max(kafka.batch_bytes);
+    let (queue_kib, queue_records) = queue_bounds(config.receive.bytes_in_flight_max);
     settings
         // The promise: acknowledged means on every in-sync replica.
         .set("acks", "all")
@@ -58,8 +57,8 @@ pub(super) fn producer(
         .set("message.max.bytes", message_bytes_max.to_string())
         .set("compression.type", compression(kafka.compression))
         // Second line only: the byte budget of receive/ is the first.
-        .set("queue.buffering.max.kbytes", PRODUCER_QUEUE_KIB.to_string())
-        .set("queue.buffering.max.messages", PRODUCER_QUEUE_RECORDS.to_string())
+        .set("queue.buffering.max.kbytes", queue_kib.to_string())
+        .set("queue.buffering.max.messages", queue_records.to_string())
         // Several partitions' requests per turn of the broker thread instead of one.
         .set("queue.buffering.backpressure.threshold", "16")
         // Every record is reported: the acknowledgement counts successes.
@@ -77,10 +76,40 @@ pub(super) fn apply(settings: &mut ClientConfig, overrides: &[(String, Secret)])
     }
 }
 
+/// KiB and records that one producer may queue: never what stops a request that the budget has let
+/// in, also when all of the budget is in one producer and every record is as small as can be.
+fn queue_bounds(bytes_in_flight_max: usize) -> (usize, usize) {
+    let kib = PRODUCER_QUEUE_KIB.max(2 * bytes_in_flight_max.div_ceil(KIB));
+    let records = PRODUCER_QUEUE_RECORDS.max(bytes_in_flight_max.div_ceil(RECORD_OVERHEAD_BYTES));
+    (kib, records)
+}
+
 fn compression(compression: Compression) -> &'static str {
     match compression {
         Compression::None => "none",
         Compression::Lz4 => "lz4",
         Compression::Zstd => "zstd",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::{config::FromClientConfig, producer::BaseProducer};
+
+    use super::*;
+    use crate::limits::{BYTES_IN_FLIGHT_DEFAULT, BYTES_IN_FLIGHT_RANGE};
+
+    /// Whatever budget is configured, librdkafka's queue is larger, and librdkafka takes the bound.
+    #[test]
+    fn queue_exceeds_every_budget() {
+        for budget in [BYTES_IN_FLIGHT_DEFAULT, *BYTES_IN_FLIGHT_RANGE.end()] {
+            let mut config = Config::default();
+            config.receive.bytes_in_flight_max = budget;
+            let settings = producer(&config, "test");
+            let bound = |key| settings.get(key).unwrap().parse::<usize>().unwrap();
+            assert!(bound("queue.buffering.max.kbytes") * KIB > budget);
+            assert!(bound("queue.buffering.max.messages") * RECORD_OVERHEAD_BYTES >= budget);
+            assert!(BaseProducer::from_config(&settings).is_ok());
+        }
     }
 }

@@ -36,19 +36,19 @@ pub struct TopicPlan {
 /// The topics that a process with this configuration needs.
 pub fn topic_plans(config: &Config) -> Vec<TopicPlan> {
     let topic = &config.kafka.topic;
-    let plan = |name: &str, message_bytes_max| TopicPlan {
+    let plan = |name: &str, message_bytes_max, batch_bytes| TopicPlan {
         name: name.to_owned(),
         partitions: topic.partitions,
         replication: topic.replication,
         message_bytes_max,
-        batch_bytes: config.kafka.batch_bytes,
+        batch_bytes,
     };
-    let mut plans = vec![plan(&topic.name, None)];
+    let mut plans = vec![plan(&topic.name, None, config.kafka.batch_bytes)];
     if config.role.forwards() {
         // A dead letter is the whole record and its headers; less than usual would help nobody.
         let letter_bytes_max = config.publish.record_bytes_max + DEAD_LETTER_HEADROOM_BYTES;
         let bytes_max = letter_bytes_max.max(TOPIC_MESSAGE_BYTES_DEFAULT);
-        plans.push(plan(&config.forward.dead_letter_topic, Some(bytes_max)));
+        plans.push(plan(&config.forward.dead_letter_topic, Some(bytes_max), bytes_max));
     }
     plans
 }
@@ -72,7 +72,11 @@ pub fn ensure_topics(kafka: &KafkaConfig, plans: &[TopicPlan]) -> bool {
     })
 }
 
-fn admin(kafka: &KafkaConfig) -> Result<AdminClient<DefaultClientContext>, KafkaError> {
+/// A short-lived administrative client.
+///
+/// # Errors
+/// librdkafka's refusal of the settings.
+pub(super) fn admin(kafka: &KafkaConfig) -> Result<AdminClient<DefaultClientContext>, KafkaError> {
     let client = "otel-event-pipeline-admin".to_owned();
     let mut settings = settings::common(kafka, &client);
     settings::apply(&mut settings, &kafka.producer_overrides);
@@ -81,7 +85,8 @@ fn admin(kafka: &KafkaConfig) -> Result<AdminClient<DefaultClientContext>, Kafka
         .map_err(|error| KafkaError::Client { client, reason: error.to_string() })
 }
 
-fn options() -> AdminOptions {
+/// Bounded waits.
+pub(super) fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT)).operation_timeout(Some(ADMIN_TIMEOUT))
 }
 
@@ -91,6 +96,32 @@ fn create(
     kafka: &KafkaConfig,
     plan: &TopicPlan,
 ) -> bool {
+    match ask_to_create(admin, plan, &options()) {
+        Ok(result) => created(kafka, plan, result),
+        Err(error) => {
+            tracing::warn!(topic = plan.name, %error, "topic is not checked: kafka gave no answer");
+            false
+        }
+    }
+}
+
+/// Asks whether the topic could be created, which creates nothing.
+///
+/// # Errors
+/// No answer; within the answer, the broker's refusal.
+pub(super) fn may_create(
+    admin: &AdminClient<DefaultClientContext>,
+    plan: &TopicPlan,
+) -> Result<Result<(), RDKafkaErrorCode>, KafkaError> {
+    let answer = ask_to_create(admin, plan, &options().validate_only(true));
+    answer.map(|result| result.map(drop).map_err(|(_topic, code)| code))
+}
+
+fn ask_to_create(
+    admin: &AdminClient<DefaultClientContext>,
+    plan: &TopicPlan,
+    options: &AdminOptions,
+) -> Result<TopicResult, KafkaError> {
     let bytes = plan.message_bytes_max.map(|bytes| bytes.to_string());
     let mut topic =
         NewTopic::new(&plan.name, plan.partitions, TopicReplication::Fixed(plan.replication));
@@ -101,15 +132,12 @@ fn create(
         // With three copies, an acknowledged span survives the loss of one without notice.
         topic = topic.set("min.insync.replicas", "2");
     }
-    let answer = pollster::block_on(admin.create_topics([&topic], &options()));
-    match answer.map(|mut results| results.pop()) {
-        Ok(Some(result)) => created(kafka, plan, result),
-        Ok(None) => false,
-        Err(error) => {
-            tracing::warn!(topic = plan.name, %error, "topic is not checked: kafka gave no answer");
-            false
-        }
-    }
+    let unanswered =
+        |reason| KafkaError::Broker { question: "ask for the creation of a topic", reason };
+    pollster::block_on(admin.create_topics([&topic], options))
+        .map_err(|error| unanswered(error.to_string()))?
+        .pop()
+        .ok_or_else(|| unanswered("the answer is empty".to_owned()))
 }
 
 fn created(kafka: &KafkaConfig, plan: &TopicPlan, result: TopicResult) -> bool {
@@ -132,7 +160,7 @@ fn created(kafka: &KafkaConfig, plan: &TopicPlan, result: TopicResult) -> bool {
 }
 
 /// What an administrator types to do the same.
-fn command(kafka: &KafkaConfig, plan: &TopicPlan) -> String {
+pub(super) fn command(kafka: &KafkaConfig, plan: &TopicPlan) -> String {
     let mut command = format!(
         "kafka-topics.sh --bootstrap-server {} --create --if-not-exists --topic {} --partitions {}",
         kafka.brokers, plan.name, plan.partitions
@@ -146,17 +174,33 @@ fn command(kafka: &KafkaConfig, plan: &TopicPlan) -> String {
     command
 }
 
-/// The topic's own limit, when the broker tells it.
-fn message_bytes_max(admin: &AdminClient<DefaultClientContext>, topic: &str) -> Option<usize> {
+/// The topic's own `max.message.bytes`.
+///
+/// # Errors
+/// The broker does not tell: rights are missing, or it is too old.
+pub(super) fn message_bytes_max(
+    admin: &AdminClient<DefaultClientContext>,
+    topic: &str,
+    options: &AdminOptions,
+) -> Result<usize, KafkaError> {
+    let untold = |reason| KafkaError::Broker { question: "read max.message.bytes", reason };
     let resources = [ResourceSpecifier::Topic(topic)];
-    let answer = pollster::block_on(admin.describe_configs(&resources, &options())).ok()?;
-    let resource = answer.into_iter().next()?.ok()?;
-    resource.get("max.message.bytes")?.value.as_ref()?.parse().ok()
+    let answer = pollster::block_on(admin.describe_configs(&resources, options))
+        .map_err(|error| untold(error.to_string()))?;
+    let resource = answer
+        .into_iter()
+        .next()
+        .ok_or_else(|| untold("the answer is empty".to_owned()))?
+        .map_err(|code| untold(code.to_string()))?;
+    let value = resource.get("max.message.bytes").and_then(|entry| entry.value.as_deref());
+    value
+        .and_then(|value| value.parse().ok())
+        .ok_or_else(|| untold("no number in the answer".to_owned()))
 }
 
 fn warn_of_small_limit(admin: &AdminClient<DefaultClientContext>, plan: &TopicPlan) {
     // Not being told (missing rights, an old broker) is no finding.
-    let Some(limit) = message_bytes_max(admin, &plan.name) else { return };
+    let Ok(limit) = message_bytes_max(admin, &plan.name, &options()) else { return };
     if limit < plan.batch_bytes {
         tracing::error!(
             topic = plan.name,

@@ -1,12 +1,6 @@
 //! The program as an operator starts it: what it prints where, and its exit code.
 
-use std::process::{Command, Output};
-
-/// Runs the program with these arguments and variables, and no others.
-fn program(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_otel-event-pipeline"));
-    command.args(arguments).env_clear().envs(variables.iter().copied()).output().unwrap()
-}
+use crate::support::program::run;
 
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
@@ -16,7 +10,7 @@ fn text(bytes: &[u8]) -> &str {
 #[test]
 fn help_ends_well() {
     for (argument, part) in [("--help", "--kafka-brokers"), ("--version", "otel-event-pipeline ")] {
-        let output = program(&[argument], &[]);
+        let output = run(&[argument], &[]);
         assert_eq!(output.status.code(), Some(0));
         assert!(text(&output.stdout).contains(part) && output.stderr.is_empty(), "{output:?}");
     }
@@ -25,10 +19,10 @@ fn help_ends_well() {
 /// Mistakes in settings go to standard error, all of them, with exit code 2.
 #[test]
 fn mistakes_end_with_2() {
-    let output = program(&["--linger", "2ms"], &[]);
+    let output = run(&["--linger", "2ms"], &[]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let variables = [("KAFKA_LINGER", "fast"), ("HTTP_PORT", "-1")];
-    let output = program(&["check", "--kafka-topic", "a/b"], &variables);
+    let output = run(&["check", "--kafka-topic", "a/b"], &variables);
     assert_eq!(output.status.code(), Some(2));
     for name in ["KAFKA_LINGER", "HTTP_PORT", "KAFKA_TOPIC"] {
         assert!(text(&output.stderr).contains(name), "{output:?}");
@@ -39,7 +33,7 @@ fn mistakes_end_with_2() {
 /// `--print-config` shows flags and variables with their origin, and ends well.
 #[test]
 fn print_config_tells_origins() {
-    let output = program(&["--print-config", "--role=receive"], &[("KAFKA_TOPIC", "spans")]);
+    let output = run(&["--print-config", "--role=receive"], &[("KAFKA_TOPIC", "spans")]);
     assert_eq!(output.status.code(), Some(0));
     let printed = text(&output.stdout);
     for part in [
@@ -57,7 +51,7 @@ fn healthcheck_ends_with_1() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
     drop(free);
-    let output = program(&["healthcheck"], &[("HTTP_PORT", &address.port().to_string())]);
+    let output = run(&["healthcheck"], &[("HTTP_PORT", &address.port().to_string())]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains(&format!("http://{address}/healthz")), "{output:?}");
 }

@@ -2,11 +2,15 @@
 
 // `cfg(test)` tells clippy that helpers of tests may unwrap, too.
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod command_line;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod forward;
+#[cfg(test)]
+mod lifecycle;
 #[cfg(test)]
 mod publish;
 #[cfg(test)]

@@ -137,9 +137,9 @@ fn span_count_is_bounded() {
 #[test]
 fn memory_is_bounded_and_given_back() {
     let span = |number: u32| bare_span(wide_trace(number), 1);
-    let mut dense = request_of_traces(100_000, 0);
+    let mut dense = request_of_traces(60_000, 0);
     let alone = |number| Message::new().message(2, Message::new().message(2, span(number)));
-    let blocks = Message::new().messages(1, (0..100_000).map(alone));
+    let blocks = Message::new().messages(1, (0..60_000).map(alone));
     // Rejected spans of two bytes, each between header fields of two bytes.
     let pieces = [0x12, 0x00, 0x20, 0x00].repeat(200_000);
     let headers = Message::new().message(1, Message::new().bytes(2, &pieces));

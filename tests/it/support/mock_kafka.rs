@@ -83,6 +83,12 @@ impl MockKafka {
         list.elements().iter().map(|element| offset(element.offset())).collect()
     }
 
+    /// The names of all topics.
+    pub(crate) fn topics(&self) -> Vec<String> {
+        let metadata = self.producer.client().fetch_metadata(None, Duration::from_secs(10));
+        metadata.unwrap().topics().iter().map(|topic| topic.name().to_owned()).collect()
+    }
+
     /// Stops answering and listening, as a broker that has died.
     pub(crate) fn down(&self) {
         self.cluster.broker_down(BROKER).unwrap();

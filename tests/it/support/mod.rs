@@ -1,10 +1,12 @@
-//! What the tests share: clients, backends and pages, the pipeline as a library, a mock Kafka.
+//! What the tests share: clients, backends and pages, the pipeline as a library
+//! and as a program, a mock Kafka.
 
 pub(crate) mod backend;
 pub(crate) mod http;
 pub(crate) mod mock_kafka;
 pub(crate) mod otlp_client;
 pub(crate) mod pipeline;
+pub(crate) mod program;
 pub(crate) mod settings;
 pub(crate) mod spans;
 

@@ -1,0 +1,111 @@
+//! Start and end of the program: signals, ports, deadlines, exit codes.
+
+use std::{net::TcpListener, thread, time::Duration};
+
+use tonic::Code;
+
+use crate::support::{
+    eventually,
+    mock_kafka::MockKafka,
+    otlp_client::{Reply, framed},
+    program::{self, Program},
+    spans::{request, trace},
+};
+
+const TOPIC: &str = "otel.traces";
+const PARTITIONS: i32 = 4;
+const REQUESTS: usize = 8;
+
+/// A program in the role `receive`, with `variables` beside what every test wants.
+fn start(kafka: &MockKafka, variables: &[(&str, &str)]) -> Program {
+    let brokers = kafka.brokers();
+    let common = [("ROLE", "receive"), ("KAFKA_BROKERS", brokers.as_str())];
+    Program::start(&[&common, variables].concat())
+}
+
+/// Has requests in flight, ends the program, and gives every reply.
+fn terminate_in_flight(program: &Program) -> Vec<Reply> {
+    let bodies = (0..REQUESTS as u8).map(|number| framed(0, &request(trace(number, 2)))).collect();
+    thread::scope(|scope| {
+        let replies = scope.spawn(|| program.client().export_all(bodies));
+        let in_flight = format!("otel_pipeline_receive_requests_in_flight {REQUESTS}\n");
+        eventually("requests are in flight", || program.page("/metrics").1.contains(&in_flight));
+        program.terminate();
+        replies.join().unwrap()
+    })
+}
+
+/// A program that has been asked to end and is in its drain delay.
+fn draining(kafka: &MockKafka) -> Program {
+    let program = start(kafka, &[("DRAIN_DELAY", "60s"), ("SHUTDOWN_DEADLINE", "90s")]);
+    program.terminate();
+    eventually("the program is not ready", || program.page("/readyz").0 == 503);
+    program
+}
+
+/// SIGTERM: every request in flight is answered as Kafka acknowledges it, and the end is orderly.
+#[test]
+fn sigterm_answers_what_is_in_flight() {
+    let kafka = MockKafka::start(&[TOPIC], PARTITIONS);
+    let mut program = start(&kafka, &[]);
+    kafka.delay(Duration::from_millis(1500));
+    for reply in terminate_in_flight(&program) {
+        assert_eq!(reply.code(), Code::Ok, "{:?}", reply.status);
+    }
+    assert_eq!(program.exit_code(), Some(0));
+    kafka.delay(Duration::ZERO);
+    assert_eq!(kafka.records(TOPIC, PARTITIONS).len(), REQUESTS);
+}
+
+/// A broker that stays silent cannot hold the end up: what it owes is answered UNAVAILABLE, for the
+/// client to send again elsewhere.
+#[test]
+fn silent_broker_does_not_hold_the_end_up() {
+    let kafka = MockKafka::start(&[TOPIC], PARTITIONS);
+    let mut program = start(&kafka, &[("SHUTDOWN_DEADLINE", "3s")]);
+    kafka.delay(Duration::from_secs(120));
+    for reply in terminate_in_flight(&program) {
+        assert_eq!(reply.code(), Code::Unavailable, "{:?}", reply.status);
+        assert!(reply.retry_delay().is_some());
+        // Not by the record's own timeout, which is longer than the deadline.
+        assert!(reply.status.message().contains("purged"), "{:?}", reply.status);
+    }
+    let code = program.exit_code();
+    assert!(matches!(code, Some(0 | 4)), "{code:?}");
+}
+
+/// In the drain delay balancers are told to look elsewhere, and who still comes is served.
+#[test]
+fn drain_delay_serves_unready() {
+    let kafka = MockKafka::start(&[TOPIC], PARTITIONS);
+    let program = draining(&kafka);
+    let reply = program.client().export(&request(trace(1, 1)));
+    assert_eq!(reply.code(), Code::Ok, "{:?}", reply.status);
+    let (status, page) = program.page("/readyz?verbose");
+    assert_eq!(status, 503);
+    assert!(page.contains("shutting down"), "{page}");
+}
+
+/// A second signal ends the program at once, with a code of its own.
+#[test]
+fn second_signal_cuts_short() {
+    let kafka = MockKafka::start(&[TOPIC], PARTITIONS);
+    let mut program = draining(&kafka);
+    program.terminate();
+    assert_eq!(program.exit_code(), Some(6));
+}
+
+/// A port that is taken ends the start with its own code; the log names the setting and the reason.
+#[test]
+fn taken_port_ends_with_3() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (name, other) in [("GRPC_PORT", "HTTP_PORT"), ("HTTP_PORT", "GRPC_PORT")] {
+        let variables = [(name, port.as_str()), (other, "0"), ("KAFKA_BROKERS", "127.0.0.1:9")];
+        let output = program::run(&[], &variables);
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert!(log.contains(name) && !log.contains(other), "{log}");
+        assert!(log.contains("in use"), "{log}");
+    }
+}

@@ -1,0 +1,96 @@
+//! The program itself: run to its end, or started, signalled and watched.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    process::{Child, Command, Output, Stdio},
+};
+
+use tempfile::NamedTempFile;
+
+use super::{eventually, http, otlp_client::OtlpClient};
+
+/// Runs the program with these arguments and variables, and no others, to its end.
+pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    command(variables).args(arguments).output().unwrap()
+}
+
+fn command(variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_otel-event-pipeline"));
+    command.env_clear().envs(variables.iter().copied()).stdin(Stdio::null());
+    command
+}
+
+/// The running program; killed, and its log shown after a failure, when dropped.
+pub(crate) struct Program {
+    child: Child,
+    log: NamedTempFile,
+}
+
+impl Program {
+    /// Starts it on ports that the system chooses, and waits until it is ready.
+    pub(crate) fn start(variables: &[(&str, &str)]) -> Self {
+        let log = NamedTempFile::new().unwrap();
+        let child = command(&[("GRPC_PORT", "0"), ("HTTP_PORT", "0")])
+            .envs(variables.iter().copied())
+            .stderr(log.reopen().unwrap())
+            .spawn()
+            .unwrap();
+        let program = Self { child, log };
+        eventually("the start is logged", || program.address("http").is_some());
+        eventually("the program is ready", || program.page("/readyz").0 == 200);
+        program
+    }
+
+    /// One page: status and text.
+    pub(crate) fn page(&self, path: &str) -> (u16, String) {
+        http::get(self.address("http").unwrap(), path)
+    }
+
+    /// A connection to the OTLP port.
+    pub(crate) fn client(&self) -> OtlpClient {
+        OtlpClient::connect(self.address("otlp").unwrap())
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        // The standard library sends SIGKILL only; every sh has `kill`.
+        let kill = ["-c", "kill -s TERM \"$0\"", &self.child.id().to_string()];
+        assert!(Command::new("sh").args(kill).status().unwrap().success());
+    }
+
+    /// Waits for its end and gives the exit code.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        let mut status = None;
+        eventually("the program ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.and_then(|status| status.code())
+    }
+
+    /// Everything it has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log.path()).unwrap()
+    }
+
+    /// An address from the start block.
+    fn address(&self, field: &str) -> Option<SocketAddr> {
+        let log = self.log();
+        // The line may be half written.
+        let (start, _) = log.rsplit_once('\n')?;
+        let (_, rest) = start.split_once(&format!(" {field}="))?;
+        rest.split_whitespace().next()?.parse().ok()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the program's log:\n{}", self.log());
+        }
+        // It may have ended: both calls then change nothing.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
