@@ -357,7 +357,7 @@ fn answers_are_counted() {
     assert_eq!((count("200"), count("404")), (1, 1));
 }
 
-/// A taken port is an error that names the address and the setting.
+/// A taken port is an error that names the address, the setting and the reason.
 #[test]
 fn taken_port() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -365,9 +365,9 @@ fn taken_port() {
     let telemetry = Arc::new(Telemetry::new());
     let refused = Admin::bind(&config(port), telemetry, Arc::new(Health::new()), Role::All);
     let error = refused.err().expect("the port is taken");
-    assert!(matches!(error, AdminError::Bind { .. }));
+    let AdminError::Bind { source, .. } = &error else { panic!("{error}") };
     assert_eq!(
         error.to_string(),
-        format!("cannot listen on 127.0.0.1:{port} (HTTP_PORT, LISTEN_ADDRESS)")
+        format!("cannot listen on 127.0.0.1:{port} (HTTP_PORT, LISTEN_ADDRESS): {source}")
     );
 }
