@@ -8,6 +8,9 @@ FUZZ_SECONDS ?= 60
 # $(call need,command,name and package,what still works)
 need = @command -v $(1) >/dev/null || \
 	{ echo "make $@: '$(1)' is missing ($(2)). $(3)" >&2; exit 1; }
+need_compose = @docker compose version >/dev/null 2>&1 || { \
+	echo "make $@: 'docker compose' is missing (https://docs.docker.com/get-docker)." \
+		"'make test' and 'make build' need none." >&2; exit 1; }
 need_rust = $(call need,$(CARGO),Rust: https://rustup.rs,Nothing here works without it.)
 need_c = $(call need,cc,a C compiler: Debian package gcc,Only 'cargo fmt --check' works without it.)
 
@@ -49,13 +52,14 @@ test-real: ## The tests against the real Kafka and Jaeger (needs Java, Maven and
 	$(CARGO) test --release --locked --workspace --test real
 
 .PHONY: lint
-lint: ## Format, clippy, documentation, generated files, licences and advisories.
+lint: ## Format, clippy, documentation, generated and deployed files, licences, advisories.
 	$(need_rust)
 	$(need_c)
 	$(CARGO) fmt --all --check
 	$(clippy)
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 	scripts/generate --check
+	scripts/lint-deploy
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check; \
 	elif [ "$${GITHUB_ACTIONS:-}" = true ]; then \
 		echo "make lint: 'cargo-deny' is missing, and GitHub's CI may not go without" >&2; exit 1; \
@@ -63,6 +67,10 @@ lint: ## Format, clippy, documentation, generated files, licences and advisories
 		echo "NOT CHECKED: licences and advisories; 'cargo-deny' is missing" \
 			"(cargo install --locked cargo-deny). Everything else was checked." >&2; \
 	fi
+
+.PHONY: lint-tools
+lint-tools: ## What lint uses besides Rust: promtool (needs Go), check-jsonschema (needs pip).
+	scripts/real-parts promtool check-jsonschema
 
 .PHONY: generate
 generate: ## README.md's table of settings and docs/METRICS.md, from the program itself.
@@ -81,8 +89,50 @@ fuzz: ## Every fuzz target for FUZZ_SECONDS (60) each (needs nightly Rust and ca
 			-- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done
 
+# An image that is named is pulled; without a name, this checkout is built.
+UP_FLAGS ?= $(if $(PIPELINE_IMAGE)$(shell grep -s '^PIPELINE_IMAGE=' .env),,--build)
+# Shown by the metric build_info and in the images' labels.
+up images: export BUILD_COMMIT = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+
+.PHONY: up
+up: ## All of docker-compose.yaml, waiting for health; prints the links (needs Docker).
+	$(need_compose)
+	docker compose up --detach --wait --wait-timeout 600 $(UP_FLAGS)
+	@at() { docker compose port "$$1" "$$2"; }; \
+	echo; \
+	echo "  traces      http://$$(at jaeger 16686)/search?service=test-app"; \
+	echo "  dashboard   http://$$(at grafana 3000)"; \
+	echo "  alerts      http://$$(at prometheus 9090)/alerts"; \
+	echo "  readiness   http://$$(at pipeline 8080)/readyz?verbose"; \
+	echo "  latency     http://$$(at pipeline 8080)/latency"; \
+	echo "  Kafka       $$(at kafka 9094)"; \
+	echo; \
+	echo "Send your own: OTEL_EXPORTER_OTLP_ENDPOINT=http://$$(at pipeline 4317)"
+
+.PHONY: logs
+logs: ## Follows the logs of what `make up` started.
+	$(need_compose)
+	docker compose logs --follow --tail 100
+
+.PHONY: down
+down: ## Ends what `make up` started; volumes stay.
+	$(need_compose)
+	docker compose --profile ui down
+	@echo "Kept: the volumes of Kafka, Prometheus and Grafana" \
+		"('docker compose down --volumes' removes them)."
+
+.PHONY: images
+images: ## The three images, and whether Docker understands the compose file (needs Docker).
+	$(need_compose)
+	docker compose --profile ui config --quiet
+	docker build --target pipeline $(image_flags) --tag otel-event-pipeline:local .
+	docker build --target loadgen $(image_flags) --tag otel-event-pipeline-loadgen:local .
+	docker build --target test-app $(image_flags) --tag otel-event-pipeline-test-app:local .
+
+image_flags = --build-arg BUILD_COMMIT
+
 .PHONY: ci
-ci: ## Everything above as CI runs it, with the minutes of each stage.
+ci: ## Every check that needs no Docker, with the minutes of each stage.
 	@scripts/ci
 
 .PHONY: clean-cache

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    error::Error,
     fmt::Display,
     io::{self, Write},
     process::ExitCode,
@@ -61,7 +62,7 @@ fn run(loaded: Loaded) -> ExitCode {
         Ok(Ending::Late(_)) => exit::LATE,
         Ok(Ending::Panicked(_)) => exit::PANICKED,
         Err(error) => {
-            tracing::error!("{error}");
+            tracing::error!(error = &error as &dyn Error, "not started");
             exit::NOT_STARTED
         }
     })

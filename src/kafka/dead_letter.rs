@@ -203,8 +203,9 @@ fn settings(config: &Config) -> ClientConfig {
     set("acks", "all".to_owned());
     set("message.timeout.ms", limits::MESSAGE_TIMEOUT.as_millis().to_string());
     set("message.max.bytes", limits::DEAD_LETTER_BYTES_MAX.to_string());
-    // A lane waits for each letter.
+    // A lane waits for each letter; together, several could exceed the topic's limit for a batch.
     set("linger.ms", "0".to_owned());
+    set("batch.num.messages", "1".to_owned());
     set("reconnect.backoff.max.ms", "1000".to_owned());
     set("enable.metrics.push", "false".to_owned());
     for (key, secret) in &config.kafka.producer_overrides {

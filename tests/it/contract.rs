@@ -1,10 +1,12 @@
-//! The names that others depend on, in `asyncapi.yaml` and `docs/`, are those in the code.
+//! The names that others depend on, in `asyncapi.yaml`, `docs/`, `deploy/` and the container files,
+//! are those in the code.
 //!
 //! Compared as text: both sides write each name once, in full.
 
 use std::collections::BTreeSet;
 
 use otel_event_pipeline::{internal_telemetry::docs, otlp::TraceId};
+use serde_json::Value;
 
 use crate::tidy::source::text_files;
 
@@ -86,14 +88,53 @@ fn operations_name_existing_metrics() {
     }
 }
 
-/// Sections that the log sends the operator to exist.
+/// The dashboard can be read, and metrics that it and the alerts ask for exist.
 #[test]
-fn log_names_existing_sections() {
+fn deployment_names_existing_metrics() {
+    let metrics = docs::markdown();
+    let dashboard: Value = serde_json::from_str(&file(DASHBOARD)).expect("it is JSON");
+    assert!(dashboard["panels"].is_array());
+    for path in [DASHBOARD, ALERTS] {
+        let text = file(path);
+        let mut named = names(&text, "otel_pipeline_");
+        named.extend(names(&text, "process_"));
+        assert!(named.len() > 10, "{path}: {named:?}");
+        for metric in named {
+            // Prometheus's own suffix of a histogram's buckets.
+            let metric = metric.trim_end_matches("_bucket");
+            assert!(metrics.contains(&format!("`{metric}`")), "{path}: {metric}");
+        }
+    }
+}
+
+/// Every alert has a runbook, a severity and a test.
+#[test]
+fn alerts_are_complete() {
+    let (alerts, tests) = (file(ALERTS), file(ALERT_TESTS));
+    let rules: Vec<&str> = alerts.split("- alert: ").skip(1).collect();
+    assert!(rules.len() > 5, "{}", rules.len());
+    for rule in rules {
+        let name = rule.lines().next().unwrap_or_default();
+        assert!(rule.contains("runbook: docs/OPERATIONS.md#"), "{name} has no runbook");
+        assert!(rule.contains("severity: "), "{name} has no severity");
+        let tested = format!("alertname: {name}\n");
+        assert!(tests.contains(&tested), "{name} has no test in {ALERT_TESTS}");
+    }
+}
+
+const DASHBOARD: &str = "deploy/grafana/dashboards/pipeline.json";
+const ALERTS: &str = "deploy/prometheus/alerts.yaml";
+const ALERT_TESTS: &str = "deploy/prometheus/alerts_test.yaml";
+
+/// Sections that the log and the alerts send the operator to exist.
+#[test]
+fn log_and_alerts_name_existing_sections() {
     let operations = file("docs/OPERATIONS.md");
     let headings = operations.lines().filter_map(|line| line.strip_prefix("## "));
     let anchors: Vec<String> =
         headings.map(|heading| heading.to_lowercase().replace(' ', "-")).collect();
-    let linked = file("docs/OPERATIONS.md") + &code("src/");
+    let alerts = file(ALERTS);
+    let linked = file("docs/OPERATIONS.md") + &alerts + &code("src/");
     for place in linked.split("](#").skip(1).chain(linked.split("OPERATIONS.md#").skip(1)) {
         let anchor: String =
             place.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
@@ -108,14 +149,33 @@ fn documents_name_existing_settings() {
     let documents = text_files().into_iter().filter(|(path, _)| {
         path.ends_with(".md") || path == "asyncapi.yaml" || path == "Dockerfile"
     });
+    let documents = documents.chain([("docker-compose.yaml".to_owned(), composed_settings())]);
     let mut named = 0;
     for (path, text) in documents {
         for prefix in ["KAFKA_", "OTLP_", "JAEGER_", "FORWARD_", "HTTP_", "GRPC_", "LISTEN_"] {
             for name in names(&text, prefix) {
-                assert!(settings.contains(name), "{path}: {name} is no setting");
+                let read = format!("\"{name}\"");
+                assert!(settings.contains(&read), "{path}: {name} is no setting");
                 named += 1;
             }
         }
     }
     assert!(named > 10, "{named}");
+}
+
+/// The pipeline's environment in the compose file; Kafka's own variables look like ours.
+fn composed_settings() -> String {
+    let compose = file("docker-compose.yaml");
+    let (_, pipeline) = compose.split_once("\n  pipeline:\n").expect("a service is the pipeline");
+    let (_, environment) = pipeline.split_once("    environment:\n").expect("it is configured");
+    environment.lines().take_while(|line| line.starts_with("      ")).collect()
+}
+
+/// The image is built by the compiler that everybody uses.
+#[test]
+fn image_has_the_toolchain() {
+    let toolchain = file("rust-toolchain.toml");
+    let channel = toolchain.lines().find_map(|line| line.strip_prefix("channel = "));
+    let version = channel.expect("the toolchain has a channel").trim_matches('"');
+    assert!(file("Dockerfile").contains(&format!("\nARG RUST_VERSION={version}\n")), "{version}");
 }
