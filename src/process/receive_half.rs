@@ -88,6 +88,7 @@ impl ReceiveSide {
             threads.spawn(format!("delivery-{index}"), None, || delivery.run())?;
             let worker = Worker {
                 queue,
+                queue_depth: telemetry.publish.queue_depth.with_label_values(&[&index.to_string()]),
                 producer: Arc::clone(producer),
                 topic: Arc::clone(topic),
                 config: config.publish.clone(),

@@ -6,6 +6,7 @@
 use std::{sync::Arc, thread, time::Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use prometheus::IntGauge;
 
 use super::{
     Acknowledgement, Answer, Charge, Failure, Reply, Request, Spans, fnv1a_partition,
@@ -25,6 +26,8 @@ use crate::{
 pub struct Worker {
     /// Its own queue.
     pub queue: Receiver<Request>,
+    /// How many requests wait in it, as a metric.
+    pub queue_depth: IntGauge,
     /// Its own producer.
     pub producer: Arc<Producer<Acknowledgement>>,
     /// How many partitions the topic has now.
@@ -50,6 +53,7 @@ impl Worker {
         };
         loop {
             self.heartbeat.beat();
+            self.queue_depth.set(self.queue.len() as i64);
             match self.queue.recv_timeout(WORKER_WAIT) {
                 Ok(request) => self.serve(&mut bench, request),
                 Err(RecvTimeoutError::Timeout) => {}
