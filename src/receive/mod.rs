@@ -14,6 +14,7 @@ mod connection;
 mod drain;
 mod export;
 mod health_check;
+mod refusal_log;
 mod reply;
 mod server;
 mod service;

@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, atomic::AtomicUsize},
+    time::Instant,
 };
 
 use crossbeam_channel::Sender;
@@ -22,6 +23,7 @@ use super::{
     drain::{Drain, Draining, Phase},
     export::Export,
     health_check::HealthCheck,
+    refusal_log::RefusalLog,
     reply::{Drainer, ReplyQueue},
     service::OtlpService,
 };
@@ -152,7 +154,10 @@ impl ReceiveThread {
         let heartbeat = self.heartbeat.clone();
         runtime.block_on(async move {
             tokio::spawn(self.drainer.run());
-            tokio::spawn(beat(self.heartbeat, Arc::clone(&self.admission), self.telemetry));
+            // One thread speaks of refusals for all.
+            let refusals = self.acceptor.is_some().then(|| RefusalLog::new(&self.telemetry));
+            let admission = Arc::clone(&self.admission);
+            tokio::spawn(beat(self.heartbeat, admission, self.telemetry, refusals));
             let accepting = self.acceptor.map(|acceptor| tokio::spawn(acceptor.run()));
             let share = self.admission;
             let connections = ReceiverStream::new(self.accepted)
@@ -194,14 +199,22 @@ fn server(streams_max: u32) -> Server {
         .http2_adaptive_window(Some(false))
 }
 
-/// The runtime's sign of life; also shows what is charged.
-async fn beat(heartbeat: Heartbeat, admission: Arc<Admission>, telemetry: Arc<Telemetry>) {
+/// The runtime's sign of life; also shows what is charged and tells of refusals.
+async fn beat(
+    heartbeat: Heartbeat,
+    admission: Arc<Admission>,
+    telemetry: Arc<Telemetry>,
+    mut refusals: Option<RefusalLog>,
+) {
     let mut tick = interval(WORKER_WAIT);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
         heartbeat.beat();
         telemetry.receive.bytes_in_flight.set(admission.bytes_used() as i64);
+        if let Some(refusals) = &mut refusals {
+            refusals.look(Instant::now());
+        }
     }
 }
 
