@@ -25,6 +25,7 @@ pub mod internal_telemetry;
 // Before and after it.
 pub mod check;
 pub mod config;
+pub mod dlq;
 pub mod healthcheck;
 pub mod limits;
 pub mod logging;

@@ -205,6 +205,11 @@ pub const CONSUMER_STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
 pub const GROUP_SILENCE_MAX: Duration = Duration::from_secs(45);
 /// Answers INTERNAL and UNKNOWN to one batch after which the batch itself is suspected.
 pub const FORWARD_SUSPECT_TRIES: u32 = 3;
+/// Trials of a record alone that break the connection after which the record is set aside.
+pub const FORWARD_CRASH_TRIES: u32 = 3;
+/// Empty requests that the backend must accept before a broken call counts against the record: so
+/// many that a backend which drops connections at random fails one of them.
+pub const FORWARD_TRIAL_EMPTY_REQUESTS: u32 = 8;
 /// Dead letters without a success between them after which the backend is at fault, not the data.
 pub const FORWARD_STORM_LETTERS: u32 = 100;
 /// A backend's wish for a pause is honoured up to this long.
@@ -223,6 +228,9 @@ pub const DEAD_LETTER_BYTES_MAX: usize = 64 * MIB;
 pub const DEAD_LETTER_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest wait for the answer: the forward thread does nothing else meanwhile.
 pub const DEAD_LETTER_CHECK_WAIT: Duration = Duration::from_secs(1);
+
+/// Default of `dlq replay --rate`, in letters per second: what a backend in trouble can bear.
+pub const REPLAY_RATE_DEFAULT: u32 = 100;
 
 // logs
 

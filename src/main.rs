@@ -15,7 +15,7 @@ use otel_event_pipeline::{
         cli::{self, DocsPage, Invocation, Task, exit},
         settings_markdown,
     },
-    healthcheck,
+    dlq, healthcheck,
     internal_telemetry::docs,
     logging,
     process::{self, Ending, Process},
@@ -40,13 +40,8 @@ fn execute(Invocation { task, flags }: Invocation) -> Result<ExitCode, ConfigErr
     Ok(match task {
         Task::Run => run(load()?),
         Task::Check => check(&load()?),
-        Task::Healthcheck { ready } => match healthcheck::run(&load()?.config.admin, ready) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                say(&error);
-                ExitCode::from(exit::UNHEALTHY)
-            }
-        },
+        Task::Healthcheck { ready } => conclude(healthcheck::run(&load()?.config.admin, ready)),
+        Task::Dlq(task) => conclude(dlq::run(&load()?.config, &task, &mut io::stdout().lock())),
         Task::PrintConfig => print(&load()?.env_file()),
         Task::Docs(DocsPage::Settings) => print(&settings_markdown()),
         Task::Docs(DocsPage::Metrics) => print(&docs::markdown()),
@@ -72,6 +67,17 @@ fn run(loaded: Loaded) -> ExitCode {
 fn check(loaded: &Loaded) -> ExitCode {
     let sound = check::run(loaded, &mut io::stdout()).unwrap_or(false);
     ExitCode::from(if sound { exit::OK } else { exit::UNHEALTHY })
+}
+
+/// The end of a task that succeeds or says why not.
+fn conclude(result: Result<(), impl Display>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&error);
+            ExitCode::from(exit::UNHEALTHY)
+        }
+    }
 }
 
 /// Writes what was asked for to standard output.

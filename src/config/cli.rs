@@ -3,17 +3,20 @@
 //! Values pass through clap as text: it would end at the first bad one, and it would read the
 //! environment by itself, leaving no trace of where a value came from.
 
+mod dlq;
+
 use std::{collections::BTreeMap, ffi::OsString, process::ExitCode};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
 
 use super::{Config, Setting};
+use crate::dlq::DlqTask;
 
 /// What the process says when it ends.
 pub mod exit {
     /// An orderly end; nothing found wrong.
     pub const OK: u8 = 0;
-    /// `healthcheck`: not healthy. `check`: something to be mended.
+    /// `healthcheck`: not healthy. `check`: something to be mended. `dlq`: not finished.
     pub const UNHEALTHY: u8 = 1;
     /// A mistake in arguments or settings.
     pub const CONFIGURATION: u8 = 2;
@@ -30,7 +33,7 @@ pub mod exit {
 /// Every exit code with its meaning, for `--help`.
 const EXIT_CODES: [(u8, &str); 7] = [
     (exit::OK, "orderly end, or nothing found wrong"),
-    (exit::UNHEALTHY, "not healthy, not ready, or the check found something"),
+    (exit::UNHEALTHY, "not healthy, not ready, the check found something, or dlq did not finish"),
     (exit::CONFIGURATION, "a mistake in arguments or settings"),
     (exit::NOT_STARTED, "a port, a client or a thread could not be had"),
     (exit::LATE, "not everything was finished within SHUTDOWN_DEADLINE"),
@@ -46,7 +49,7 @@ Settings:
   Sizes are written 900KiB, 16MiB or 1048576; durations 2ms, 9s or 1m30s.";
 
 /// What the process is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Run the pipeline.
     Run,
@@ -57,6 +60,8 @@ pub enum Task {
         /// Ask for readiness instead of liveness.
         ready: bool,
     },
+    /// Look into the dead-letter topic, or replay it.
+    Dlq(DlqTask),
     /// Print the effective settings.
     PrintConfig,
     /// Print generated documentation.
@@ -110,6 +115,7 @@ fn invocation(matches: &ArgMatches, settings: &[Setting]) -> Invocation {
         _ if matches.get_flag("print-config") => Task::PrintConfig,
         Some(("check", _)) => Task::Check,
         Some(("healthcheck", own)) => Task::Healthcheck { ready: own.get_flag("ready") },
+        Some(("dlq", own)) => dlq::task(own).map_or(Task::Run, Task::Dlq),
         Some(("docs", own)) => Task::Docs(match own.subcommand_name() {
             Some("metrics") => DocsPage::Metrics,
             _ => DocsPage::Settings,
@@ -149,6 +155,7 @@ fn command(settings: &[Setting]) -> Command {
                 .about("Ask the process on this machine for its health, for containers")
                 .arg(ready),
         )
+        .subcommand(dlq::command())
         .subcommand(
             Command::new("docs")
                 .about("Print generated documentation")
@@ -185,6 +192,7 @@ fn argument(setting: &Setting) -> Arg {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dlq::{Selection, Timestamp};
 
     fn parsed(arguments: &[&str]) -> Invocation {
         let settings = Config::settings();
@@ -239,11 +247,30 @@ mod tests {
             (&["healthcheck"][..], Task::Healthcheck { ready: false }),
             (&["--print-config"][..], Task::PrintConfig),
             (&["check", "--print-config"][..], Task::PrintConfig),
+            (&["dlq", "list"][..], Task::Dlq(DlqTask::List(Selection::default()))),
             (&["docs", "settings"][..], Task::Docs(DocsPage::Settings)),
             (&["docs", "metrics"][..], Task::Docs(DocsPage::Metrics)),
         ] {
             assert_eq!(parsed(arguments).task, task, "{arguments:?}");
         }
+    }
+
+    /// A replay is read with its filters, among which settings may stand.
+    #[test]
+    fn replay_is_read() {
+        let selected = "dlq replay --reason refused --since 2023-11-14T22:13:20Z --partition 1 \
+                        --offset 2 --kafka-topic spans --limit 3 --rate 7 --dry-run";
+        let Invocation { task, flags } = parsed(&selected.split_whitespace().collect::<Vec<_>>());
+        let selection = Selection {
+            reason: Some("refused".to_owned()),
+            since: Some(Timestamp(1_700_000_000_000)),
+            until: None,
+            partition: Some(1),
+            offset: Some(2),
+            limit: Some(3),
+        };
+        assert_eq!(task, Task::Dlq(DlqTask::Replay { selection, rate: 7, is_dry_run: true }));
+        assert_eq!(flags["KAFKA_TOPIC"], "spans");
     }
 
     /// A value that no setting takes passes through, to be reported with all others.

@@ -8,17 +8,24 @@
 
 use std::{
     future::Future,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use crossbeam_channel::Sender;
-use tokio::{runtime, sync::mpsc, task::JoinSet, time};
+use tokio::{
+    runtime,
+    sync::{RwLock, mpsc},
+    task::JoinSet,
+    time,
+};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
 use super::{
     call::{Deadline, export},
     outcome::{Outcome, Refusal},
+    trial::export_alone,
 };
 use crate::{config::ForwardConfig, health::Heartbeat, limits};
 
@@ -56,11 +63,13 @@ struct Call {
     connection: usize,
     lane: usize,
     message: Bytes,
+    is_trial: bool,
     answers: Sender<Answer>,
 }
 
 impl BackendHandle {
-    /// Sends a message; `answers` hears of it once, under the name of `lane`.
+    /// Sends a message, if so asked as a trial; `answers` hears of it once, under the name of
+    /// `lane`.
     ///
     /// # Errors
     /// The `send` thread has ended; `answers` will not hear of it.
@@ -68,9 +77,11 @@ impl BackendHandle {
         &self,
         lane: usize,
         message: Bytes,
+        is_trial: bool,
         answers: &Sender<Answer>,
     ) -> Result<(), Refusal> {
-        let call = Call { connection: self.connection, lane, message, answers: answers.clone() };
+        let (connection, answers) = (self.connection, answers.clone());
+        let call = Call { connection, lane, message, is_trial, answers };
         // There is room for every lane's one call, so this fails only at the end.
         self.calls.try_send(call).map_err(|error| Refusal::from_transport(&error))
     }
@@ -116,6 +127,8 @@ impl Backend {
         runtime.block_on(async {
             let channels: Vec<Channel> =
                 (0..connections).map(|_| endpoint.connect_lazy()).collect();
+            // Calls share it; a trial has it alone.
+            let turn = Arc::new(RwLock::new(()));
             let mut tasks = JoinSet::new();
             loop {
                 heartbeat.beat();
@@ -125,7 +138,7 @@ impl Backend {
                 match time::timeout(limits::FORWARD_IDLE_WAIT, calls.recv()).await {
                     Ok(Some(call)) => {
                         let channel = channels[call.connection].clone();
-                        tasks.spawn(serve(channel, call, deadline.clone()));
+                        tasks.spawn(serve(channel, call, deadline.clone(), Arc::clone(&turn)));
                     }
                     Ok(None) => break,
                     Err(_elapsed) => {}
@@ -136,9 +149,18 @@ impl Backend {
     }
 }
 
-async fn serve(channel: Channel, call: Call, deadline: Deadline) {
+async fn serve(channel: Channel, call: Call, deadline: Deadline, turn: Arc<RwLock<()>>) {
     let begun = Instant::now();
-    let outcome = bounded(deadline.timeout(), export(channel, call.message, &deadline)).await;
+    let exchange = async {
+        if call.is_trial {
+            let _alone = turn.write().await;
+            export_alone(channel, call.message, &deadline).await
+        } else {
+            let _shared = turn.read().await;
+            export(channel, call.message, &deadline).await
+        }
+    };
+    let outcome = bounded(deadline.timeout(), exchange).await;
     let answer = Answer { lane: call.lane, outcome, elapsed: begun.elapsed() };
     // There is room for every lane's one answer; without a receiver the forward thread has ended,
     // and nothing was committed.

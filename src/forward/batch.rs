@@ -8,7 +8,10 @@ use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::kafka::{PartitionId, Record};
+use crate::{
+    kafka::{PartitionId, Record},
+    otlp::TraceId,
+};
 
 /// Length of gRPC's message prefix: one byte "not compressed", four bytes of length.
 pub(super) const PREFIX_BYTES: usize = 5;
@@ -17,6 +20,19 @@ pub(super) const PREFIX_BYTES: usize = 5;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Generation(pub(super) u32);
 
+/// How much of a record an entry holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All of it.
+    Whole,
+    /// The spans of one of its traces.
+    Trace {
+        trace: TraceId,
+        /// Behind the last one, the record is done with.
+        is_last: bool,
+    },
+}
+
 /// Where a record came from and where its bytes end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -24,6 +40,7 @@ pub(super) struct Entry {
     pub(super) generation: Generation,
     pub(super) offset: i64,
     pub(super) timestamp_ms: Option<i64>,
+    pub(super) part: Part,
     /// A null value: nothing to send, but its place in the order is kept.
     pub(super) tombstone: bool,
     /// False for a null key.
@@ -32,6 +49,26 @@ pub(super) struct Entry {
     value_end: usize,
     /// End of the key among the keys.
     key_end: usize,
+}
+
+impl Entry {
+    /// True when the record is done with once this entry is: of each record, one entry is so.
+    pub(super) fn ends_record(&self) -> bool {
+        !matches!(self.part, Part::Trace { is_last: false, .. })
+    }
+
+    /// The trace that it holds of a record of several.
+    pub(super) fn trace(&self) -> Option<TraceId> {
+        match self.part {
+            Part::Whole => None,
+            Part::Trace { trace, .. } => Some(trace),
+        }
+    }
+}
+
+/// How many records end among `entries`: each counts once, however many parts it is in.
+pub(super) fn record_count(entries: &[Entry]) -> usize {
+    entries.iter().filter(|entry| entry.ends_record()).count()
 }
 
 /// A batch that still takes records.
@@ -70,6 +107,17 @@ impl OpenBatch {
 
     /// Appends a record; the only copy of its value that is made.
     pub(super) fn append(&mut self, record: &Record<'_>, generation: Generation, now: Instant) {
+        self.append_part(record, Part::Whole, generation, now);
+    }
+
+    /// Appends a record whose value is only a part of what was consumed.
+    pub(super) fn append_part(
+        &mut self,
+        record: &Record<'_>,
+        part: Part,
+        generation: Generation,
+        now: Instant,
+    ) {
         if self.message.is_empty() {
             self.message.put_bytes(0, PREFIX_BYTES);
         }
@@ -81,6 +129,7 @@ impl OpenBatch {
             generation,
             offset: record.offset,
             timestamp_ms: record.timestamp_ms,
+            part,
             tombstone: record.value.is_none(),
             keyed: record.key.is_some(),
             value_end: self.message.len(),
@@ -160,7 +209,7 @@ impl Batch {
         let mut copy = OpenBatch::default();
         for (index, entry) in self.entries.iter().enumerate() {
             if keep(index, entry) {
-                copy.append(&self.record(index), entry.generation, now);
+                copy.append_part(&self.record(index), entry.part, entry.generation, now);
             }
         }
         copy

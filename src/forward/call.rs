@@ -88,9 +88,12 @@ async fn read(response: Response<Body>) -> Outcome {
             Err(status) => return Outcome::Refused(Refusal::from_transport(&status)),
         }
     }
-    let status = trailers.as_ref().and_then(Status::from_header_map);
-    let missing = || Status::unknown("the answer ended without a gRPC status");
-    conclude(&status.unwrap_or_else(missing), &answer.freeze())
+    // gRPC over HTTP2, "Responses": the status is always there; without it the answer was cut off.
+    let Some(status) = trailers.as_ref().and_then(Status::from_header_map) else {
+        let missing = Status::unknown("the answer ended without a gRPC status");
+        return Outcome::Refused(Refusal::from_transport(&missing));
+    };
+    conclude(&status, &answer.freeze())
 }
 
 fn conclude(status: &Status, answer: &Bytes) -> Outcome {

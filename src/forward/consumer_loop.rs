@@ -23,6 +23,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{
     backend::{Answer, BackendHandle},
+    batch::Entry,
     lane::Action,
     outcome::{Outcome, Refusal},
     report::Report,
@@ -135,8 +136,9 @@ impl ForwardLoop {
     fn start_due(&mut self, now: Instant) {
         while let Some((lane, action)) = self.window.next(now) {
             match action {
-                Action::Call(message) => {
-                    if let Err(refusal) = self.backend.call(lane, message, &self.answers.0) {
+                Action::Call { message, is_trial } => {
+                    let answers = &self.answers.0;
+                    if let Err(refusal) = self.backend.call(lane, message, is_trial, answers) {
                         self.refused(lane, &refusal, now);
                     }
                 }
@@ -169,6 +171,7 @@ impl ForwardLoop {
         let Some((batch, Some(verdict))) = self.window.front(lane) else { return };
         let letter = DeadLetter {
             record: batch.record(0),
+            trace: batch.entries().first().and_then(Entry::trace),
             reason: verdict.reason.label(),
             detail: &verdict.detail,
         };
@@ -185,7 +188,7 @@ impl ForwardLoop {
                 self.settle(burial.lane, now);
             }
             Err(error) => {
-                let (wait, returned) = self.window.burial_failed(burial.lane, now);
+                let (wait, returned) = self.window.burial_failed(burial.lane, &error, now);
                 self.report.burial_failed(&error, wait, now);
                 self.report.returned(returned);
             }
@@ -205,6 +208,7 @@ impl ForwardLoop {
             self.commit_failed(&describe(&error), now);
         }
         self.report.loads(self.window.working(), self.stall.is_paused());
+        self.report.lanes(!self.window.is_in_trouble(), &self.window.describe(now));
         let silence = now.saturating_duration_since(self.steady_at);
         if silence > limits::GROUP_SILENCE_MAX {
             self.report.unsteady(silence);
@@ -283,6 +287,7 @@ impl ForwardLoop {
                 }
                 GroupEvent::Extents(extents) => self.measure(&extents, now),
                 GroupEvent::CommitFailed(error) => self.commit_failed(&error, now),
+                GroupEvent::OffsetReset(what) => self.report.offset_reset(&what, now),
                 GroupEvent::Trouble(error) => self.report.trouble(&error, now),
                 GroupEvent::Fatal(error) => return Err(ForwardError::Expelled(error)),
             }

@@ -18,9 +18,10 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    batch::{Batch, Entry, Generation, OpenBatch},
+    batch::{Batch, Entry, Generation, OpenBatch, record_count},
     outcome::{Class, Refusal},
     retry::Backoff,
+    traces::by_trace,
 };
 use crate::{kafka::Record, limits};
 
@@ -48,6 +49,8 @@ pub(super) enum Reason {
     Refused,
     /// It is alone larger than what the backend takes.
     TooLarge,
+    /// It breaks the backend's connection, alone, while empty requests do not.
+    BackendCrash,
 }
 
 impl Reason {
@@ -57,6 +60,7 @@ impl Reason {
             Self::Misframed => "misframed",
             Self::Refused => "refused",
             Self::TooLarge => "too_large",
+            Self::BackendCrash => "backend_crash",
         }
     }
 }
@@ -65,7 +69,12 @@ impl Reason {
 #[derive(Debug)]
 pub(super) enum Action {
     /// Send this message to the backend and report to [`Lane::refused`] or [`Lane::settle`].
-    Call(Bytes),
+    Call {
+        /// With its gRPC prefix.
+        message: Bytes,
+        /// Find out whether it breaks the connection by itself.
+        is_trial: bool,
+    },
     /// Publish the only record of [`Lane::front`] as a dead letter, and report likewise.
     Bury,
     /// There is nothing to send: [`Lane::settle`].
@@ -77,9 +86,9 @@ pub(super) enum Action {
 pub(super) enum Reaction {
     /// The same again after this wait.
     Retry(Duration),
-    /// Two halves, one after the other.
+    /// Two halves, or the traces of the one record, one after the other.
     Halve,
-    /// The one record is a dead letter.
+    /// The one record, or the one trace, is a dead letter.
     Bury,
 }
 
@@ -96,7 +105,21 @@ pub(super) struct Lane {
     step: Step,
     /// Suspicious answers to the first part in a row.
     suspicions: u32,
+    /// The first part broke a connection: it is sent as a trial.
+    is_trial: bool,
+    /// Trials of the first part, alone, that broke the connection in a row.
+    crashes: u32,
+    /// When the present call or dead letter began.
+    begun: Option<Instant>,
+    trouble: Option<Trouble>,
     spare: Option<BytesMut>,
+}
+
+/// Since when the first part does not get through, and why it last did not.
+#[derive(Debug)]
+struct Trouble {
+    since: Instant,
+    why: String,
 }
 
 #[derive(Debug)]
@@ -123,6 +146,10 @@ impl Lane {
             work: VecDeque::new(),
             step: Step::Idle,
             suspicions: 0,
+            is_trial: false,
+            crashes: 0,
+            begun: None,
+            trouble: None,
             spare: None,
         }
     }
@@ -169,10 +196,12 @@ impl Lane {
         }
         let front = self.work.front()?;
         self.step = Step::Busy;
+        self.begun = Some(now);
+        let is_trial = self.is_trial;
         Some(match front {
             Work { verdict: Some(_), .. } => Action::Bury,
             Work { batch, .. } if batch.payload_bytes() == 0 => Action::Settle,
-            Work { batch, .. } => Action::Call(batch.message().clone()),
+            Work { batch, .. } => Action::Call { message: batch.message().clone(), is_trial },
         })
     }
 
@@ -184,7 +213,8 @@ impl Lane {
     /// The batch under way is done with; the lane goes on.
     pub(super) fn settle(&mut self) -> Option<(Batch, Option<Verdict>)> {
         self.step = Step::Idle;
-        self.suspicions = 0;
+        self.acquit();
+        self.is_trial = false;
         self.backoff.reset();
         self.work.pop_front().map(|work| (work.batch, work.verdict))
     }
@@ -210,27 +240,41 @@ impl Lane {
                 self.suspicions += 1;
                 (self.suspicions >= limits::FORWARD_SUSPECT_TRIES).then_some(Reason::Refused)
             }
-        };
-        let records = self.work.front().map_or(0, |work| work.batch.entries().len());
-        match blamed {
-            Some(_) if records > 1 => {
-                self.halve(now);
-                Reaction::Halve
+            Class::Broken => {
+                self.is_trial = true;
+                self.crashes = 0;
+                None
             }
+            Class::Crash if self.take_apart(now) => return Reaction::Halve,
+            Class::Crash => {
+                self.crashes += 1;
+                (self.crashes >= limits::FORWARD_CRASH_TRIES).then_some(Reason::BackendCrash)
+            }
+        };
+        let why = format!("{}: {}", refusal.code, refusal.message);
+        match blamed {
+            Some(_) if self.take_apart(now) => Reaction::Halve,
             Some(reason) if !data_is_trusted => {
                 if let Some(front) = self.work.front_mut() {
-                    let detail = format!("{}: {}", refusal.code, refusal.message);
-                    front.verdict = Some(Verdict { reason, detail });
+                    front.verdict = Some(Verdict { reason, detail: why });
                 }
+                self.trouble = None;
                 self.step = Step::Idle;
                 Reaction::Bury
             }
-            Some(_) | None => Reaction::Retry(self.retry(refusal.retry_after, now)),
+            Some(_) | None => Reaction::Retry(self.retry(refusal.retry_after, why, now)),
         }
     }
 
     /// Tries the batch under way again after a backoff; returns the wait.
-    pub(super) fn retry(&mut self, asked_for: Option<Duration>, now: Instant) -> Duration {
+    pub(super) fn retry(
+        &mut self,
+        asked_for: Option<Duration>,
+        why: String,
+        now: Instant,
+    ) -> Duration {
+        let since = self.trouble.as_ref().map_or(now, |trouble| trouble.since);
+        self.trouble = Some(Trouble { since, why });
         let wait = self.backoff.after_failure(asked_for);
         self.step = Step::RetryAt(now + wait);
         wait
@@ -247,7 +291,7 @@ impl Lane {
             }
             let kept = work.batch.retain(now, &current);
             let batch = kept.close();
-            dropped += work.batch.entries().len() - batch.entries().len();
+            dropped += record_count(work.batch.entries()) - record_count(batch.entries());
             (!batch.entries().is_empty()).then_some(Work { batch, verdict: work.verdict })
         };
         let waiting = self.work.split_off(sending);
@@ -260,6 +304,7 @@ impl Lane {
         }
         if self.work.is_empty() {
             self.step = Step::Idle;
+            self.trouble = None;
         }
         dropped
     }
@@ -283,10 +328,35 @@ impl Lane {
         !self.work.is_empty()
     }
 
+    /// True while the first part is refused again and again, or its dead letter is.
+    pub(super) fn is_in_trouble(&self) -> bool {
+        self.trouble.is_some()
+    }
+
+    /// What the lane waits for, and since when, in words.
+    pub(super) fn describe(&self, now: Instant) -> String {
+        let seconds = |since| now.saturating_duration_since(since).as_secs();
+        let letter = self.front().is_some_and(|(_, verdict)| verdict.is_some());
+        match (&self.trouble, self.begun.filter(|_| self.is_busy())) {
+            (Some(Trouble { since, why }), _) if letter => {
+                format!("dead letter not acknowledged for {}s: {why}", seconds(*since))
+            }
+            (Some(Trouble { since, why }), _) => {
+                format!("retrying for {}s because of {why}", seconds(*since))
+            }
+            (None, Some(begun)) if letter => {
+                format!("dead letter in flight for {}s", seconds(begun))
+            }
+            (None, Some(begun)) => format!("in flight for {}s", seconds(begun)),
+            (None, None) if self.pending() > 0 => "filling".to_owned(),
+            (None, None) => "idle".to_owned(),
+        }
+    }
+
     /// Records held, in whatever state.
     pub(super) fn pending(&self) -> usize {
-        let held = self.work.iter().chain(&self.ready).map(|work| work.batch.entries().len());
-        held.sum::<usize>() + self.filling.entries().len()
+        let held = self.work.iter().chain(&self.ready).map(|work| work.batch.entries());
+        held.map(record_count).sum::<usize>() + self.filling.entries().len()
     }
 
     fn closes_at(&self) -> Option<Instant> {
@@ -302,13 +372,29 @@ impl Lane {
         self.ready.push_back(Work { batch: full.close(), verdict: None });
     }
 
-    fn halve(&mut self, now: Instant) {
-        if let Some(work) = self.work.pop_front() {
-            let (left, right) = work.batch.halve(now);
-            self.work.push_front(Work { batch: right, verdict: None });
-            self.work.push_front(Work { batch: left, verdict: None });
-        }
-        self.suspicions = 0;
+    /// Replaces the batch under way by smaller ones: its halves or, for a record alone, its traces,
+    /// which are halved in their turn. False when there is nothing smaller.
+    fn take_apart(&mut self, now: Instant) -> bool {
+        let Some(Work { batch, .. }) = self.work.front() else { return false };
+        let (left, right) = match batch.entries() {
+            [_, _, ..] => batch.halve(now),
+            _ => match by_trace(batch, now) {
+                Some(traces) => traces.halve(now),
+                None => return false,
+            },
+        };
+        self.work.pop_front();
+        self.work.push_front(Work { batch: right, verdict: None });
+        self.work.push_front(Work { batch: left, verdict: None });
+        self.acquit();
         self.step = Step::Idle;
+        true
+    }
+
+    /// What was held against the first part is not held against the next.
+    fn acquit(&mut self) {
+        self.suspicions = 0;
+        self.crashes = 0;
+        self.trouble = None;
     }
 }

@@ -7,7 +7,7 @@
 use std::{error::Error, time::Duration};
 
 use http::StatusCode;
-use tonic::{Code, Status};
+use tonic::{Code, ConnectError, Status};
 use tonic_types::StatusExt;
 
 use crate::limits;
@@ -51,6 +51,10 @@ pub(super) enum Class {
     Suspect,
     /// The message is larger than the backend takes: halve it.
     TooLarge,
+    /// The connection broke during the call: try again as a trial, which blames nothing yet.
+    Broken,
+    /// The connection broke in a trial: the data is at fault if it does so again.
+    Crash,
 }
 
 impl Class {
@@ -62,6 +66,8 @@ impl Class {
             Self::Data => "data",
             Self::Suspect => "suspect",
             Self::TooLarge => "too_large",
+            Self::Broken => "broken",
+            Self::Crash => "crash",
         }
     }
 }
@@ -88,7 +94,9 @@ impl Refusal {
             Code::NotFound => (Class::Configuration, "not_found"),
             // OTLP, "Bad Data": the server MUST say so, and the client MUST NOT retry.
             Code::InvalidArgument => (Class::Data, "invalid_argument"),
-            // grpc-go answers INTERNAL to what it cannot unmarshal, and to its own faults.
+            // Not retryable by OTLP, which has them drop the data at once; but grpc-go answers
+            // INTERNAL to its own faults as well as to what it cannot unmarshal, and the others
+            // say nothing of the data: a few tries first.
             Code::Internal => (Class::Suspect, "internal"),
             // OK is no refusal and does not come here.
             Code::Unknown | Code::Ok => (Class::Suspect, "unknown"),
@@ -100,29 +108,39 @@ impl Refusal {
     }
 
     /// From an HTTP answer that carries no gRPC status: a proxy, or not a gRPC server.
-    ///
-    /// OTLP, "OTLP/HTTP Response": 429, 502, 503 and 504 are retryable, 400 is bad data.
     pub(super) fn from_http(http: StatusCode, retry_after: Option<Duration>) -> Self {
         let class = match http.as_u16() {
-            400 | 422 => Class::Data,
-            413 => Class::TooLarge,
-            500 => Class::Suspect,
+            // OTLP, "OTLP/HTTP Response", Retryable Response Codes; RFC 9110, 15.5.9: 408 may be
+            // repeated too.
             408 | 429 | 502..=504 => Class::Now,
-            // 401, 403, 404, 405, a redirect, a page: the address or the token is wrong.
+            // OTLP, "Bad Data": 400, the client MUST NOT retry. RFC 9110, 15.5.21: 422, understood
+            // and not processed.
+            400 | 422 => Class::Data,
+            // RFC 9110, 15.5.14: content too large.
+            413 => Class::TooLarge,
+            // RFC 9110, 15.6.1: the server's own fault, of which the data may be the cause.
+            500 => Class::Suspect,
+            // gRPC, "HTTP to gRPC Status Code Mapping": 401, 403 and 404 are the token's and the
+            // path's. So are 405, a redirect, and a page with 200: the address is wrong.
             _ => Class::Configuration,
         };
         let message = format!("HTTP {http} without a gRPC status");
         Self { class, code: "http", message, retry_after }
     }
 
-    /// From a failed connection, before or after the message was sent.
+    /// From a connection that was not made, or that broke during the call.
     pub(super) fn from_transport(error: &(dyn Error + 'static)) -> Self {
-        let chain = std::iter::successors(Some(error), |&error| error.source());
-        let message = chain.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        let chain = || std::iter::successors(Some(error), |&error| error.source());
+        let message = chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
         // A name that does not resolve and a certificate that does not verify are settings.
         let configuration =
             ["dns error", "certificate", "tls handshake"].iter().any(|text| message.contains(text));
-        let class = if configuration { Class::Configuration } else { Class::Now };
+        let unconnected = chain().any(|error| error.is::<ConnectError>());
+        let class = match (configuration, unconnected) {
+            (true, _) => Class::Configuration,
+            (false, true) => Class::Now,
+            (false, false) => Class::Broken,
+        };
         Self { class, code: "connection", message: one_line(&message), retry_after: None }
     }
 
@@ -218,6 +236,17 @@ mod tests {
         assert_eq!([200, 301, 401, 403, 404, 405].map(class), [Class::Configuration; 6]);
         assert_eq!([400, 422].map(class), [Class::Data; 2]);
         assert_eq!([413, 500].map(class), [Class::TooLarge, Class::Suspect]);
+    }
+
+    /// What could not be reached, what is set wrongly and what broke on the way are told apart.
+    #[test]
+    fn classes_of_connections() {
+        let class = |error: &(dyn Error + 'static)| Refusal::from_transport(error).class;
+        let refused = || Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
+        assert_eq!(class(&ConnectError(refused())), Class::Now);
+        assert_eq!(class(&ConnectError("dns error: no such host".into())), Class::Configuration);
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        assert_eq!(class(&reset), Class::Broken);
     }
 
     /// Foreign words cannot break a log line or fill it.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    batch::Batch,
+    batch::{Batch, record_count},
     lane::{Reaction, Verdict},
     offsets::Offsets,
     outcome::{Class, Outcome, Refusal},
@@ -30,6 +30,7 @@ pub(super) struct Report {
     backend: Arc<Condition>,
     group: Arc<Condition>,
     dead_letter_topic: Arc<Condition>,
+    lanes: Arc<Condition>,
     refusals: RateLimited,
     refused_spans: RateLimited,
     halves: RateLimited,
@@ -37,6 +38,7 @@ pub(super) struct Report {
     letter_failures: RateLimited,
     commit_failures: RateLimited,
     troubles: RateLimited,
+    resets: RateLimited,
     /// Kafka's timestamp of the last record forwarded.
     forwarded_ms: BTreeMap<PartitionId, i64>,
 }
@@ -57,6 +59,7 @@ impl Report {
             backend: health.condition("backend", false),
             group: health.condition("consumer group", required),
             dead_letter_topic: health.condition("dead-letter topic", required),
+            lanes: health.condition("lanes", false),
             refusals: limited(),
             refused_spans: limited(),
             halves: limited(),
@@ -64,6 +67,7 @@ impl Report {
             letter_failures: limited(),
             commit_failures: limited(),
             troubles: limited(),
+            resets: limited(),
             forwarded_ms: BTreeMap::new(),
         }
     }
@@ -89,9 +93,16 @@ impl Report {
     /// A batch is done with.
     pub(super) fn settled(&mut self, batch: &Batch, verdict: Option<&Verdict>, now: Instant) {
         let metrics = &self.telemetry.forward;
-        metrics.records_pending.sub(batch.entries().len() as i64);
+        let entries = batch.entries();
+        metrics.records_pending.sub(record_count(entries) as i64);
+        let count = |outcome, records: usize| {
+            metrics.records.with_label_values(&[outcome]).inc_by(records as u64);
+        };
+        let divided = entries.iter().filter(|entry| entry.trace().is_some());
+        count("divided", divided.filter(|entry| entry.ends_record()).count());
+        let whole = || entries.iter().filter(|entry| entry.trace().is_none());
         if let Some(Verdict { reason, detail }) = verdict {
-            metrics.records.with_label_values(&["dead_lettered"]).inc();
+            count("dead_lettered", whole().count());
             let reason = reason.label();
             metrics.dead_letters.with_label_values(&[reason]).inc();
             if let Some(trouble) = self.letters.occurred(now) {
@@ -107,10 +118,8 @@ impl Report {
             }
             return;
         }
-        let tombstones = batch.entries().iter().filter(|entry| entry.tombstone).count();
-        let forwarded = batch.entries().len() - tombstones;
-        metrics.records.with_label_values(&["tombstone"]).inc_by(tombstones as u64);
-        metrics.records.with_label_values(&["forwarded"]).inc_by(forwarded as u64);
+        count("tombstone", whole().filter(|entry| entry.tombstone).count());
+        count("forwarded", whole().filter(|entry| !entry.tombstone).count());
         if batch.payload_bytes() > 0 {
             metrics.batches_forwarded.inc();
             metrics.bytes_forwarded.inc_by(batch.payload_bytes() as u64);
@@ -185,33 +194,20 @@ impl Report {
         self.backend.set(false, why);
         let Some(trouble) = self.refusals.occurred(now) else { return };
         let (thread, count, lasting) = (&self.thread, trouble.occurrences, trouble.lasting);
-        if storm {
-            tracing::error!(
-                thread,
-                code,
-                message,
-                count,
-                ?lasting,
+        let problem = match refusal.class {
+            _ if storm => {
                 "backend refuses record after record, dead-lettering stopped: look at the backend"
-            );
-        } else if refusal.class == Class::Configuration {
-            tracing::error!(
-                thread,
-                code,
-                message,
-                count,
-                ?lasting,
+            }
+            Class::Configuration => {
                 "backend refuses us, nothing is lost: check JAEGER_ENDPOINT and its credentials"
-            );
+            }
+            Class::Crash => "a record breaks the backend's connection: look at the backend's log",
+            _ => "backend does not take requests, nothing is lost: it is tried until it does",
+        };
+        if storm || matches!(refusal.class, Class::Configuration | Class::Crash) {
+            tracing::error!(thread, code, message, count, ?lasting, "{problem}");
         } else {
-            tracing::warn!(
-                thread,
-                code,
-                message,
-                count,
-                ?lasting,
-                "backend does not take requests, nothing is lost: it is tried until it does"
-            );
+            tracing::warn!(thread, code, message, count, ?lasting, "{problem}");
         }
     }
 
@@ -329,6 +325,20 @@ impl Report {
         }
     }
 
+    /// A committed offset was out of range; librdkafka's words tell which, and where it goes on.
+    pub(super) fn offset_reset(&mut self, what: &str, now: Instant) {
+        self.metrics().offset_resets.inc();
+        if let Some(trouble) = self.resets.occurred(now) {
+            tracing::error!(
+                thread = self.thread,
+                what,
+                count = trouble.occurrences,
+                "committed offset is out of range, reading from the earliest record: see \
+                 docs/OPERATIONS.md#offset-out-of-range"
+            );
+        }
+    }
+
     /// A silent partition is fetched anew.
     pub(super) fn sought(&self, partition: PartitionId, next: NextOffset) {
         self.metrics().watchdog_seeks.inc();
@@ -338,6 +348,11 @@ impl Report {
             offset = next.0,
             "partition was silent in spite of its lag: fetched anew"
         );
+    }
+
+    /// Whether every lane gets its records through, and what each waits for.
+    pub(super) fn lanes(&self, well: bool, words: &str) {
+        self.lanes.set(well, format!("{}: {words}", self.thread));
     }
 
     /// How many lanes work, and whether the consumer is paused.

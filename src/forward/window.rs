@@ -89,11 +89,11 @@ impl Window {
     /// before its memory is used again.
     pub(super) fn settle(&mut self, lane: usize, count: impl FnOnce(&Batch, Option<&Verdict>)) {
         let Some((batch, verdict)) = self.lanes[lane].settle() else { return };
-        for entry in batch.entries() {
+        for entry in batch.entries().iter().filter(|entry| entry.ends_record()) {
             self.offsets.acknowledge(entry.partition, entry.generation, entry.offset);
         }
         match verdict.as_ref().map(|verdict| verdict.reason) {
-            Some(Reason::Refused | Reason::TooLarge) => {
+            Some(Reason::Refused | Reason::TooLarge | Reason::BackendCrash) => {
                 self.letters_in_a_row = self.letters_in_a_row.saturating_add(1);
             }
             None if batch.payload_bytes() > 0 => self.letters_in_a_row = 0,
@@ -117,8 +117,13 @@ impl Window {
     }
 
     /// The dead letter that `lane` has under way was not acknowledged.
-    pub(super) fn burial_failed(&mut self, lane: usize, now: Instant) -> (Duration, usize) {
-        let wait = self.lanes[lane].retry(None, now);
+    pub(super) fn burial_failed(
+        &mut self,
+        lane: usize,
+        error: &str,
+        now: Instant,
+    ) -> (Duration, usize) {
+        let wait = self.lanes[lane].retry(None, error.to_owned(), now);
         (wait, self.drop_stale(lane, now))
     }
 
@@ -167,6 +172,18 @@ impl Window {
     /// Lanes with a batch under way, be it waiting to be tried again.
     pub(super) fn working(&self) -> usize {
         self.lanes.iter().filter(|lane| lane.has_work()).count()
+    }
+
+    /// What each lane waits for, in words.
+    pub(super) fn describe(&self, now: Instant) -> String {
+        let lanes = self.lanes.iter().enumerate();
+        let words = lanes.map(|(index, lane)| format!("lane {index} {}", lane.describe(now)));
+        words.collect::<Vec<_>>().join("; ")
+    }
+
+    /// True while a lane does not get its records through.
+    pub(super) fn is_in_trouble(&self) -> bool {
+        self.lanes.iter().any(Lane::is_in_trouble)
     }
 
     /// Records held.

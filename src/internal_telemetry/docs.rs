@@ -44,11 +44,11 @@ between; at rest these hold exactly.
   `publish_spans_in_flight`.
 - Every rejected span has a reason: `publish_spans_total{outcome=\"rejected\"}` = the sum of
   `publish_span_rejections_total` over `reason`.
-- Every record polled from Kafka has one outcome (forwarded, dead-lettered, a tombstone, given back)
-  or is pending: `forward_records_consumed_total` = the sum of `forward_records_total` over
-  `outcome` + `forward_records_pending`.
-- Every dead letter has a reason: `forward_records_total{outcome=\"dead_lettered\"}` = the sum of
-  `forward_dead_letters_total` over `reason`.
+- Every record polled from Kafka has one outcome (forwarded, divided, dead-lettered, a tombstone,
+  given back) or is pending: `forward_records_consumed_total` = the sum of `forward_records_total`
+  over `outcome` + `forward_records_pending`.
+- Every dead letter has a reason: the sum of `forward_dead_letters_total` over `reason` =
+  `forward_records_total{outcome=\"dead_lettered\"}` + one per trace set aside of divided records.
 
 After a crash or a rebalance, records that were consumed but not yet committed are consumed again,
 by this process or another: the rules of forwarding hold per process, not over the life of a topic.

@@ -40,6 +40,8 @@ pub struct ForwardMetrics {
     pub rebalances: IntCounter,
     /// Silent partitions fetched anew.
     pub watchdog_seeks: IntCounter,
+    /// Partitions read from their earliest record on, the committed offset being out of range.
+    pub offset_resets: IntCounter,
     /// Lanes with work, by thread.
     pub lanes_busy: IntGaugeVec,
     /// 1 while the consumer of a thread is paused.
@@ -52,7 +54,7 @@ pub struct ForwardMetrics {
 
 /// Values of the label `outcome` of `forward_records_total`.
 pub(crate) const RECORD_OUTCOMES: &[&str] =
-    &["forwarded", "dead_lettered", "tombstone", "returned"];
+    &["forwarded", "divided", "dead_lettered", "tombstone", "returned"];
 
 /// Values of the label `code` of `forward_responses_total`.
 pub(crate) const RESPONSE_CODES: &[&str] = &[
@@ -80,10 +82,11 @@ pub(crate) const RESPONSE_CODES: &[&str] = &[
 
 /// Values of the label `class` of `forward_retries_total`.
 pub(crate) const FAILURE_CLASSES: &[&str] =
-    &["now", "configuration", "data", "suspect", "too_large"];
+    &["now", "configuration", "data", "suspect", "too_large", "broken", "crash"];
 
 /// Values of the label `reason` of `forward_dead_letters_total`.
-pub(crate) const DEAD_LETTER_REASONS: &[&str] = &["misframed", "refused", "too_large"];
+pub(crate) const DEAD_LETTER_REASONS: &[&str] =
+    &["misframed", "refused", "too_large", "backend_crash"];
 
 impl ForwardMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
@@ -92,12 +95,7 @@ impl ForwardMetrics {
                 .counter("forward_records_consumed_total", "records polled from Kafka"),
             bytes_consumed: registry
                 .counter("forward_bytes_consumed_total", "key and value bytes of those records"),
-            records: registry.counters(
-                "forward_records_total",
-                "records done with, by outcome (returned: given back to the group unforwarded)",
-                "outcome",
-                RECORD_OUTCOMES,
-            ),
+            records: records(registry),
             records_pending: registry
                 .gauge("forward_records_pending", "records polled and not yet done with"),
             bytes_forwarded: registry
@@ -118,11 +116,13 @@ impl ForwardMetrics {
                 "class",
                 FAILURE_CLASSES,
             ),
-            bisections: registry
-                .counter("forward_bisections_total", "batches cut in two after a refusal"),
+            bisections: registry.counter(
+                "forward_bisections_total",
+                "batches and records taken apart after a refusal",
+            ),
             dead_letters: registry.counters(
                 "forward_dead_letters_total",
-                "records acknowledged by the dead-letter topic, by reason",
+                "records, and single traces of records, acknowledged by the dead-letter topic",
                 "reason",
                 DEAD_LETTER_REASONS,
             ),
@@ -134,6 +134,8 @@ impl ForwardMetrics {
                 .counter("forward_rebalances_total", "changes of the partitions held"),
             watchdog_seeks: registry
                 .counter("forward_watchdog_seeks_total", "silent partitions fetched anew"),
+            offset_resets: registry
+                .counter("forward_offset_resets_total", "committed offsets out of range"),
             lanes_busy: registry.gauges(
                 "forward_lanes_busy",
                 "lanes sending, retrying or dead-lettering",
@@ -156,4 +158,14 @@ impl ForwardMetrics {
             ),
         }
     }
+}
+
+fn records(registry: &mut Registry) -> IntCounterVec {
+    registry.counters(
+        "forward_records_total",
+        "records done with, by outcome (divided: refused whole, then done trace by trace; \
+                 returned: given back to the group unforwarded)",
+        "outcome",
+        RECORD_OUTCOMES,
+    )
 }

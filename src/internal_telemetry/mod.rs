@@ -20,6 +20,7 @@ mod windows;
 
 pub use admin::AdminMetrics;
 pub use build_info::BuildInfo;
+pub(crate) use forward::DEAD_LETTER_REASONS;
 pub use forward::ForwardMetrics;
 #[cfg(test)]
 pub(crate) use forward::{FAILURE_CLASSES, RESPONSE_CODES};

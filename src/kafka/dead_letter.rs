@@ -18,17 +18,21 @@ use rdkafka::{
 use super::{
     KafkaError as TopicError, MetadataSource, Record, TopicState, client_log, metadata::fetch_topic,
 };
-use crate::{config::Config, limits};
+use crate::{config::Config, limits, otlp::TraceId};
+
+/// On a record that was replayed, and on the mark that says so: partition and offset of the letter.
+pub(super) const REPLAYED_HEADER: &str = "otel.dlq.replayed";
 
 /// A record, and why it is not forwarded.
 ///
-/// Key and value go over as they are, the rest into headers, all text: `original.topic`,
-/// `original.partition`, `original.offset`, `original.timestamp_ms` (Unix, where known), `reason`,
-/// `detail`, and `time.unix_ms` of the writing.
+/// Key and value go over as they are, the rest into headers, all text, which asyncapi.yaml
+/// describes. Partition and offset are the record's, also when only one of its traces is set aside.
 #[derive(Clone, Copy, Debug)]
 pub struct DeadLetter<'a> {
-    /// The record, key and value as they were.
+    /// The record, key and value as they were; of a record taken apart, the part's value.
     pub record: Record<'a>,
+    /// The trace, when it alone is set aside of a record of several.
+    pub trace: Option<TraceId>,
     /// One word of a closed set.
     pub reason: &'a str,
     /// The backend's words, or ours.
@@ -57,6 +61,14 @@ pub enum DeadLetterError {
         topic: String,
         /// librdkafka's words.
         source: KafkaError,
+    },
+    /// Kafka did not acknowledge it.
+    #[error("write to {topic}: {why}")]
+    Refused {
+        /// Where it was to go.
+        topic: String,
+        /// librdkafka's words.
+        why: String,
     },
     /// No metadata.
     #[error("find {topic}")]
@@ -143,6 +155,7 @@ impl DeadLetters {
             ("otel.dlq.detail", letter.detail.to_owned()),
             ("otel.dlq.time", now.as_millis().to_string()),
         ];
+        fields.extend(letter.trace.map(|trace| ("otel.dlq.trace_id", trace.to_string())));
         fields
             .extend(record.timestamp_ms.map(|ms| ("otel.dlq.original.timestamp", ms.to_string())));
         fields
@@ -160,12 +173,12 @@ impl MetadataSource for DeadLetters {
 }
 
 /// Who is told about a letter.
-struct Waiting {
-    lane: usize,
-    answers: Sender<Burial>,
+pub(super) struct Waiting {
+    pub(super) lane: usize,
+    pub(super) answers: Sender<Burial>,
 }
 
-struct Context;
+pub(super) struct Context;
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -192,7 +205,7 @@ impl ProducerContext for Context {
 }
 
 /// The producer's settings: each with its reason, the operator's overrides last.
-fn settings(config: &Config) -> ClientConfig {
+pub(super) fn settings(config: &Config) -> ClientConfig {
     let mut settings = ClientConfig::new();
     let mut set = |key: &str, value: String| {
         settings.set(key, value);

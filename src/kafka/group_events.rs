@@ -39,6 +39,8 @@ pub enum GroupEvent {
     CommitFailed(String),
     /// librdkafka reports trouble that it goes on trying to overcome.
     Trouble(String),
+    /// What was committed is not there any more: a partition is read from its earliest record on.
+    OffsetReset(String),
     /// The client is of no use any more (another member took its `group.instance.id`).
     Fatal(String),
 }
@@ -90,7 +92,12 @@ impl GroupContext {
 
 impl ClientContext for GroupContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client_log::log(&self.client, level, facility, message);
+        // With a policy other than `error`, this line is all that librdkafka tells of it.
+        if facility == "OFFSET" && message.contains("offset reset") {
+            self.push(GroupEvent::OffsetReset(message.to_owned()));
+        } else {
+            client_log::log(&self.client, level, facility, message);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -6,6 +6,8 @@
 mod client_log;
 mod consumer;
 mod dead_letter;
+mod dead_letter_reader;
+mod dead_letter_replay;
 mod delivery;
 mod group_events;
 mod metadata;
@@ -18,6 +20,8 @@ mod topics;
 
 pub use consumer::{ConsumerError, GroupConsumer, NextOffset, PartitionId, Polled, Record};
 pub use dead_letter::{Burial, DeadLetter, DeadLetterError, DeadLetters};
+pub use dead_letter_reader::{DeadLetterReader, Found, Letter, LetterId, ReadError};
+pub use dead_letter_replay::{DeadLetterReplay, Origin};
 pub use delivery::{Deliver, DeliveryError};
 pub use group_events::{Extent, GroupEvent};
 pub use metadata::{MetadataSource, MetadataWatch, TopicState, TopicWatch};

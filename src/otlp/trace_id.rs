@@ -23,6 +23,12 @@ impl TraceId {
     }
 }
 
+impl std::fmt::Display for TraceId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.key().escape_ascii().fmt(f)
+    }
+}
+
 impl std::fmt::Debug for TraceId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.key().escape_ascii().fmt(f)

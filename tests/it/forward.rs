@@ -1,38 +1,22 @@
 //! Kafka to the backend: a mock cluster on one side, a scripted backend on the other.
 
 use std::{
-    cell::RefCell,
     collections::BTreeMap,
     ops::Range,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
 };
 
-use opentelemetry_proto::tonic::{
-    collector::trace::v1::ExportTraceServiceRequest,
-    trace::v1::{ResourceSpans, ScopeSpans, Span},
-};
-use otel_event_pipeline::{
-    config::Config, forward::ForwardHalf, health::Health, internal_telemetry::Telemetry,
-    threads::Threads,
-};
-use prost::Message;
 use tonic::Code;
 
 use crate::support::{
     backend::{Backend, Reply},
     eventually,
+    forwarding::{DEAD_LETTER_TOPIC, GROUP, PARTITIONS, Running, TOPIC, config, record},
     mock_kafka::MockKafka,
-    settings,
 };
-
-const TOPIC: &str = "otel.traces";
-const DEAD_LETTER_TOPIC: &str = "otel.traces.dlq";
-const GROUP: &str = "jaeger";
-const PARTITIONS: i32 = 4;
 
 /// Everything is forwarded in the order of its partition, committed to the end, and counted.
 #[test]
@@ -55,10 +39,11 @@ fn retries_until_the_backend_takes_it() {
         1 => Reply::status(Code::Unauthenticated, "wrong token"),
         2 => Reply::Http(503),
         3 => Reply::Http(404),
-        4 => Reply::Disconnect,
-        5 => Reply::Hang,
-        6 => Reply::status(Code::Internal, "once"),
-        7 => Reply::status(Code::ResourceExhausted, "busy"),
+        4 => Reply::Hang,
+        5 => Reply::status(Code::Internal, "once"),
+        6 => Reply::status(Code::ResourceExhausted, "busy"),
+        // The last: a broken connection brings empty requests with it.
+        7 => Reply::Disconnect,
         _ => Reply::Accept,
     });
     let kafka = kafka_with(20);
@@ -95,10 +80,15 @@ fn outage_pauses_and_resumes() {
     eventually("the consumer is paused", || paused() == 1);
     assert!(metrics.records_pending.get() < 200, "the window is bounded");
     assert!(half.condition("backend").contains("unavailable"));
+    let lanes = half.condition("lanes");
+    assert!(lanes.starts_with("lanes: not ok") && lanes.contains("forward-0: lane 0 "), "{lanes}");
+    assert!(lanes.contains("retrying for ") && lanes.contains("unavailable: out"), "{lanes}");
     up.store(true, Ordering::Relaxed);
     eventually("all is committed", || is_committed(&kafka, 200));
     assert_eq!(by_partition(&backend.accepted()), expected(200));
     eventually("the consumer is resumed", || paused() == 0);
+    let idle = "forward-0: lane 0 idle; lane 1 idle; lane 2 idle";
+    eventually("every lane is idle", || half.condition("lanes").ends_with(idle));
     half.stop();
     half.reconciles(&[("forwarded", 800)]);
 }
@@ -136,78 +126,18 @@ fn partial_success_is_not_retried() {
     half.reconciles(&[("forwarded", 4)]);
 }
 
-/// A record that the backend refuses and one that is no request go to the dead-letter topic, whole
-/// and with their origin; a tombstone is skipped; the innocent around them are delivered in order.
+/// An offset that the topic does not have any more is counted, and the partition is forwarded from
+/// its earliest record on.
 #[test]
-fn bad_records_are_dead_lettered() {
-    let backend = Backend::start(|export| {
-        if export.spans.iter().any(|span| span == "poison") {
-            Reply::status(Code::InvalidArgument, "poison")
-        } else {
-            Reply::Accept
-        }
-    });
-    let kafka = MockKafka::start(&[TOPIC, DEAD_LETTER_TOPIC], PARTITIONS);
-    for index in 0..10 {
-        kafka.produce(TOPIC, 0, Some(b"key"), Some(&record(&format!("0-{index}"))));
-        match index {
-            3 => kafka.produce(TOPIC, 0, Some(b"bad key"), Some(&record("poison"))),
-            5 => kafka.produce(TOPIC, 0, None, Some(b"{\"json\": true}")),
-            7 => kafka.produce(TOPIC, 0, Some(b"key"), None),
-            _ => {}
-        }
-    }
-    kafka.flush();
-    let half = Running::start(&config(&kafka, &backend), 1);
-    eventually("all is committed", || kafka.committed(GROUP, TOPIC, PARTITIONS)[0] == Some(13));
-    half.stop();
-    let names: Vec<String> = (0..10).map(|index| format!("0-{index}")).collect();
-    assert_eq!(backend.accepted(), names);
-    half.reconciles(&[("forwarded", 10), ("dead_lettered", 2), ("tombstone", 1)]);
-
-    let mut letters = kafka.read(DEAD_LETTER_TOPIC, PARTITIONS, 2);
-    letters.sort_by_key(|letter| letter.key.clone());
-    let [json, poison] = &letters[..] else { panic!("two letters") };
-    assert_eq!((&json.key, json.value.as_deref()), (&None, Some(&b"{\"json\": true}"[..])));
-    assert_eq!(poison.key.as_deref(), Some(&b"bad key"[..]));
-    assert_eq!(poison.value, Some(record("poison")));
-    let header = |name: &str| {
-        let found = poison.headers.iter().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.as_str())
-    };
-    assert_eq!(header("otel.dlq.original.topic"), Some(TOPIC));
-    assert_eq!(header("otel.dlq.original.partition"), Some("0"));
-    assert_eq!(header("otel.dlq.original.offset"), Some("4"));
-    assert_eq!(header("otel.dlq.reason"), Some("refused"));
-    assert!(header("otel.dlq.detail").is_some_and(|detail| detail.contains("poison")));
-    assert!(header("otel.dlq.time").is_some());
-}
-
-/// While the dead-letter topic refuses a letter, its lane waits: the offset does not move past the
-/// record, and nothing behind it is sent.
-#[test]
-fn lane_waits_for_its_dead_letter() {
+fn offset_out_of_range_starts_at_the_earliest() {
     let backend = Backend::start(|_| Reply::Accept);
-    let kafka = MockKafka::start(&[TOPIC, DEAD_LETTER_TOPIC], PARTITIONS);
-    kafka.produce(TOPIC, 0, None, Some(&record("0-0")));
-    kafka.produce(TOPIC, 0, None, Some(b"not a request"));
-    kafka.produce(TOPIC, 0, None, Some(&record("0-1")));
-    kafka.flush();
-    kafka.refuse_produce(1000);
+    let kafka = kafka_with(5);
+    kafka.commit(GROUP, TOPIC, 1, 1000);
     let half = Running::start(&config(&kafka, &backend), 1);
-    let failures = &half.telemetry.forward.dead_letter_failures;
-    eventually("the letter was refused", || failures.get() >= 3);
-    eventually("the record before it is committed", || {
-        kafka.committed(GROUP, TOPIC, PARTITIONS)[0] == Some(1)
-    });
-    assert_eq!(backend.accepted(), ["0-0"]);
-    assert!(half.condition("dead-letter topic").contains("not ok"));
-    kafka.refuse_produce(0);
-    eventually("all is committed", || kafka.committed(GROUP, TOPIC, PARTITIONS)[0] == Some(3));
-    assert!(half.condition("dead-letter topic").contains(": ok"));
+    eventually("all is committed", || is_committed(&kafka, 5));
     half.stop();
-    assert_eq!(backend.accepted(), ["0-0", "0-1"]);
-    half.reconciles(&[("forwarded", 2), ("dead_lettered", 1)]);
+    assert_eq!(by_partition(&backend.accepted()), expected(5));
+    assert_eq!(half.telemetry.forward.offset_resets.get(), 1);
 }
 
 /// A batch over the backend's limit is halved until it fits; nothing is dead-lettered.
@@ -258,63 +188,6 @@ fn members_share_the_group() {
     }
 }
 
-/// A forward half on its threads; [`Running::stop`] ends it in order.
-struct Running {
-    telemetry: Arc<Telemetry>,
-    health: Health,
-    stop: Arc<AtomicBool>,
-    threads: RefCell<Threads>,
-}
-
-impl Running {
-    fn start(config: &Config, threads: usize) -> Self {
-        let telemetry = Arc::new(Telemetry::new());
-        let health = Health::new();
-        let half = ForwardHalf::prepare(config, threads, &telemetry, &health).unwrap();
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut threads = Threads::new();
-        for (index, forward) in half.loops.into_iter().enumerate() {
-            let stop = Arc::clone(&stop);
-            let body = move || forward.run(&stop).unwrap();
-            threads.spawn(format!("forward-{index}"), None, body).unwrap();
-        }
-        threads.spawn("send".to_owned(), None, || half.backend.run()).unwrap();
-        Self { telemetry, health, stop, threads: RefCell::new(threads) }
-    }
-
-    fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let late = self.threads.borrow_mut().join("", Instant::now() + Duration::from_secs(20));
-        assert_eq!(late, Vec::<String>::new());
-        assert!(self.threads.borrow().failures().is_empty(), "a thread panicked");
-    }
-
-    /// A condition as an operator reads it.
-    fn condition(&self, name: &str) -> String {
-        let described = self.health.conditions().into_iter().map(|it| it.describe());
-        described.into_iter().find(|it| it.starts_with(name)).unwrap()
-    }
-
-    /// Checks the counts by outcome, and that they add up to what was consumed.
-    fn reconciles(&self, outcomes: &[(&str, u64)]) {
-        let metrics = &self.telemetry.forward;
-        for outcome in ["forwarded", "dead_lettered", "tombstone", "returned"] {
-            let expected = outcomes.iter().find(|(name, _)| *name == outcome);
-            let counted = metrics.records.with_label_values(&[outcome]).get();
-            assert_eq!(counted, expected.map_or(0, |(_, count)| *count), "{outcome}");
-        }
-        let all: u64 = outcomes.iter().map(|(_, count)| count).sum();
-        assert_eq!((metrics.records_consumed.get(), metrics.records_pending.get()), (all, 0));
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.threads.borrow_mut().join("", Instant::now() + Duration::from_secs(20));
-    }
-}
-
 /// A cluster whose topic holds `count` records in each partition.
 fn kafka_with(count: usize) -> MockKafka {
     let kafka = MockKafka::start(&[TOPIC, DEAD_LETTER_TOPIC], PARTITIONS);
@@ -330,14 +203,6 @@ fn produce(kafka: &MockKafka, indices: Range<usize>) {
         }
     }
     kafka.flush();
-}
-
-/// A request with one span of this name.
-fn record(span: &str) -> Vec<u8> {
-    let span = Span { name: span.to_owned(), ..Span::default() };
-    let scope = ScopeSpans { spans: vec![span], ..ScopeSpans::default() };
-    let resource = ResourceSpans { scope_spans: vec![scope], ..ResourceSpans::default() };
-    ExportTraceServiceRequest { resource_spans: vec![resource] }.encode_to_vec()
 }
 
 fn is_committed(kafka: &MockKafka, count: usize) -> bool {
@@ -357,12 +222,4 @@ fn by_partition(spans: &[String]) -> BTreeMap<usize, Vec<usize>> {
 
 fn expected(count: usize) -> BTreeMap<usize, Vec<usize>> {
     (0..PARTITIONS as usize).map(|partition| (partition, (0..count).collect())).collect()
-}
-
-fn config(kafka: &MockKafka, backend: &Backend) -> Config {
-    let mut config = settings::config(&kafka.brokers(), &backend.endpoint());
-    config.kafka.topic.name = TOPIC.to_owned();
-    config.forward.group = GROUP.to_owned();
-    config.forward.dead_letter_topic = DEAD_LETTER_TOPIC.to_owned();
-    config
 }

@@ -8,6 +8,10 @@ mod command_line;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod dead_letters;
+#[cfg(test)]
+mod dlq;
+#[cfg(test)]
 mod forward;
 #[cfg(test)]
 mod lifecycle;

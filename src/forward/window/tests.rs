@@ -130,7 +130,7 @@ impl Simulation {
     fn start_due(&mut self) {
         while let Some((lane, action)) = self.window.next(self.now) {
             match action {
-                Action::Call(message) => self.calls.push((lane, message)),
+                Action::Call { message, .. } => self.calls.push((lane, message)),
                 Action::Bury => self.burials.push(lane),
                 Action::Settle => self.settle(lane),
             }
@@ -165,7 +165,7 @@ impl Simulation {
         }
         let lane = self.burials.swap_remove(pick % self.burials.len());
         if fails {
-            self.returned += self.window.burial_failed(lane, self.now).1;
+            self.returned += self.window.burial_failed(lane, "expected", self.now).1;
             return;
         }
         let (batch, verdict) = self.window.front(lane).expect("a letter is under way");
@@ -333,6 +333,38 @@ fn revoked_records_are_returned() {
     assert_eq!(bodies(&message), [(false, 3, 0), (false, 3, 1)]);
 }
 
+/// A record in parts counts once: it is pending until its last part is settled, and given back
+/// whole when its partition is taken away in between.
+#[test]
+fn record_in_parts_counts_once() {
+    // Spans with a trace id and a span id, in one ScopeSpans of one ResourceSpans.
+    let span = |trace| [&[0x12, 28, 0x0a, 16][..], &[trace; 16], &[0x12, 8], &[1; 8]].concat();
+    let mut request: Vec<u8> = (1..=3).flat_map(span).collect();
+    request.splice(..0, [0x0a, 92, 0x12, 90]);
+    let mut simulation = Simulation::new(Default::default());
+    let record = Record {
+        partition: PartitionId(0),
+        offset: 0,
+        timestamp_ms: None,
+        key: None,
+        value: Some(&request),
+    };
+    assert_eq!(simulation.window.accept(&record, simulation.now), Arrival::Taken);
+    simulation.now += Duration::from_millis(20);
+    let now = simulation.now;
+    simulation.start_due();
+    let (lane, _message) = simulation.calls.pop().expect("a call is due");
+    let reaction = simulation.window.refused(lane, &refusal(Class::Data), now).0;
+    assert_eq!((reaction, simulation.window.pending()), (Reaction::Halve, 1));
+    simulation.start_due();
+    let (lane, _part) = simulation.calls.pop().expect("the first part is due");
+    simulation.settle(lane);
+    assert_eq!((simulation.settled, simulation.window.pending()), (1, 1));
+    assert_eq!(simulation.window.take_uncommitted(), []);
+    assert_eq!(simulation.window.revoke(&[PartitionId(0)], now), 1);
+    assert_eq!(simulation.window.pending(), 0);
+}
+
 /// INTERNAL and UNKNOWN blame the data after three tries, not before.
 #[test]
 fn suspicion_needs_three_tries() {
@@ -345,6 +377,23 @@ fn suspicion_needs_three_tries() {
         assert_eq!(reaction == Reaction::Bury, blamed, "try {attempt}: {reaction:?}");
         simulation.now += Duration::from_secs(1);
     }
+}
+
+/// A record breaks the connection in three trials in a row before it is set aside; a break that was
+/// none of its own begins the count anew.
+#[test]
+fn crash_needs_three_trials() {
+    let mut simulation = single(1, Kind::Good);
+    let mut broken = |class| {
+        simulation.now += Duration::from_secs(1);
+        simulation.start_due();
+        let (lane, _message) = simulation.calls.pop().expect("a call is due");
+        simulation.window.refused(lane, &refusal(class), simulation.now).0 == Reaction::Bury
+    };
+    let breaks = [Class::Broken, Class::Crash, Class::Crash, Class::Broken, Class::Crash];
+    assert!(breaks.into_iter().all(|class| !broken(class)));
+    assert!([Class::Now, Class::Crash, Class::Now].into_iter().all(|class| !broken(class)));
+    assert!(broken(Class::Crash), "the third in a row");
 }
 
 /// A wrong token or path never dead-letters anything, however long it lasts.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, Consumer},
+    consumer::{BaseConsumer, CommitMode, Consumer},
     message::{BorrowedMessage, Headers},
     mocking::MockCluster,
     producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer},
@@ -87,6 +87,15 @@ impl MockKafka {
     pub(crate) fn topics(&self) -> Vec<String> {
         let metadata = self.producer.client().fetch_metadata(None, Duration::from_secs(10));
         metadata.unwrap().topics().iter().map(|topic| topic.name().to_owned()).collect()
+    }
+
+    /// Commits an offset for a group that has no members.
+    pub(crate) fn commit(&self, group: &str, topic: &str, partition: i32, offset: i64) {
+        let consumer: BaseConsumer =
+            client(&self.brokers()).set("group.id", group).create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
+        consumer.commit(&list, CommitMode::Sync).unwrap();
     }
 
     /// Stops answering and listening, as a broker that has died.

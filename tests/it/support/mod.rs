@@ -2,6 +2,7 @@
 //! and as a program, a mock Kafka.
 
 pub(crate) mod backend;
+pub(crate) mod forwarding;
 pub(crate) mod http;
 pub(crate) mod mock_kafka;
 pub(crate) mod otlp_client;
