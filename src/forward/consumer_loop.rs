@@ -297,6 +297,8 @@ impl ForwardLoop {
 
     fn assign(&mut self, partitions: &[PartitionId], now: Instant) {
         self.window.assign(partitions);
+        // What was sent under the old generation may have been refused: see `commit_now`.
+        self.window.commit_failed();
         self.ask(now, |consumer| consumer.assign(partitions));
         if self.stall.is_paused() {
             self.ask(now, GroupConsumer::pause);
@@ -340,7 +342,10 @@ impl ForwardLoop {
         }
     }
 
+    /// Commits everything acknowledged, also what was sent before: of an asynchronous commit that
+    /// the coordinator refused, as it does while the group rebalances, librdkafka does not tell.
     fn commit_now(&mut self) {
+        self.window.commit_failed();
         let next = self.window.take_uncommitted();
         if !next.is_empty()
             && let Err(error) = self.consumer.commit_now(&next)
@@ -366,8 +371,6 @@ impl ForwardLoop {
 
     fn finish(mut self) {
         self.await_calls(self.call_wait);
-        // An asynchronous commit that failed meanwhile makes its offsets due again.
-        self.window.commit_failed();
         self.commit_now();
         self.report.returned(self.window.pending());
         self.report.loads(0, false);

@@ -275,6 +275,8 @@ pub(super) fn settings(config: &Config, thread: &str) -> ClientConfig {
     // heartbeat looks stuck. Not sooner: the coordinator answers nothing else while members join.
     set("reconnect.backoff.max.ms", "1000".to_owned());
     set("socket.timeout.ms", "20000".to_owned());
+    // Added partitions are noticed and forwarded soon, not after the default five minutes.
+    set("topic.metadata.refresh.interval.ms", "30000".to_owned());
     // Ends of partitions (lag, watchdog) and the state of the group come from the statistics.
     let statistics_ms = limits::CONSUMER_STATISTICS_INTERVAL.as_millis();
     set("statistics.interval.ms", statistics_ms.to_string());

@@ -7,6 +7,14 @@
 mod delivery;
 /// Nothing acknowledged is lost when the pipeline or the broker ends under load.
 mod endings;
+/// Records that are no requests, between good ones.
+mod framing;
+/// A consumer group that changes under load, and a topic that changes under it.
+mod groups;
+/// The Collector writes what we read, reads what we write, and takes what we forward.
+mod interop;
+/// A backend that is away for long.
+mod outage;
 /// The HTTP pages of a working pipeline.
 mod pages;
 /// Several processes share the work: by consumer group, and by role.

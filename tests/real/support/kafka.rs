@@ -1,6 +1,7 @@
 //! Apache Kafka: one broker or a cluster, KRaft, with its data in this run's folder.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -13,6 +14,7 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
+    message::{BorrowedHeaders, Headers},
 };
 
 use super::{parts, port, process::Process, reaper, wait};
@@ -41,6 +43,7 @@ pub(crate) struct Record {
     pub(crate) partition: i32,
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) value: Vec<u8>,
+    pub(crate) headers: BTreeMap<String, String>,
 }
 
 impl Kafka {
@@ -69,6 +72,12 @@ impl Kafka {
         for node in &mut self.nodes {
             node.process.kill_9();
         }
+    }
+
+    /// Ends one broker at once.
+    pub(crate) fn kill_9_node(&mut self, id: i32) {
+        let index = usize::try_from(id - 1).expect("nodes are counted from 1");
+        self.nodes[index].process.kill_9();
     }
 
     /// Ends every broker in order (SIGTERM).
@@ -273,9 +282,16 @@ fn read_partition(consumer: &BaseConsumer, topic: &str, partition: i32, records:
         records.push(Record {
             partition,
             key: record.key().map(<[u8]>::to_vec),
-            value: record.payload().expect("nothing here writes tombstones").to_vec(),
+            value: record.payload().expect("no tombstones are read here").to_vec(),
+            headers: record.headers().map(headers).unwrap_or_default(),
         });
     }
+}
+
+fn headers(headers: &BorrowedHeaders) -> BTreeMap<String, String> {
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    let headers = headers.iter();
+    headers.map(|it| (it.key.to_owned(), it.value.map(text).unwrap_or_default())).collect()
 }
 
 /// Any valid id will do: data folders are never shared.

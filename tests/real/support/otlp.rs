@@ -165,7 +165,7 @@ fn now_unix_nano() -> u64 {
 
 /// Messages as bytes: what is sent and what comes back is not touched in between.
 #[derive(Clone, Copy)]
-struct RawCodec;
+pub(crate) struct RawCodec;
 
 impl Codec for RawCodec {
     type Encode = Bytes;

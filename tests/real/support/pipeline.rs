@@ -58,6 +58,11 @@ impl Pipeline {
         samples.iter().sum()
     }
 
+    /// The most memory that it held at a time, where Linux tells.
+    pub(crate) fn memory_bytes_max(&self) -> Option<u64> {
+        self.process.memory_bytes_max()
+    }
+
     /// Asks it to end in order.
     pub(crate) fn sigterm(&self) {
         self.process.sigterm();

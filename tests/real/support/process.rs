@@ -59,6 +59,14 @@ impl Process {
         self.child.wait().expect("our own child can be waited for");
     }
 
+    /// The most memory that it held at a time, where Linux tells.
+    pub(crate) fn memory_bytes_max(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+        Some(kib * 1024)
+    }
+
     /// Waits for its end; panics with its log when that does not come within `within`.
     pub(crate) fn wait_exit(&mut self, within: Duration) -> ExitStatus {
         wait::poll(within, || self.ended())

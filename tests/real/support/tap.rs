@@ -66,6 +66,12 @@ impl Tap {
         format!("http://{}", self.address)
     }
 
+    /// Bytes of the largest message so far.
+    pub(crate) fn request_bytes_max(&self) -> usize {
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.iter().map(|request| request.len() - PREFIX_BYTES).max().unwrap_or_default()
+    }
+
     /// Every span that was sent so far.
     pub(crate) fn spans(&self) -> Spans {
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
