@@ -18,6 +18,15 @@ need_c = $(call need,cc,a C compiler: Debian package gcc,Only 'cargo fmt --check
 help: ## What each target does (the default).
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
+# DEMO_SECONDS=20 ends by itself and tells by its exit code whether every acknowledged span was
+# found. DEMO_TRAFFIC=off leaves the shop out, KAFKA_BROKERS=host:port brings a Kafka; GRPC_PORT,
+# HTTP_PORT and UI_PORT choose the ports.
+.PHONY: demo
+demo: ## A shop, a broker, the pipeline and Jaeger's UI in one process. Ctrl-C ends it.
+	$(need_rust)
+	$(need_c)
+	@CARGO="$(CARGO)" scripts/demo
+
 .PHONY: build
 build: ## The release binaries: pipeline, loadgen, test-app.
 	$(need_rust)
@@ -57,6 +66,8 @@ lint: ## Format, clippy, documentation, generated and deployed files, licences, 
 	$(need_c)
 	$(CARGO) fmt --all --check
 	$(clippy)
+	$(CARGO) fmt --manifest-path demo/Cargo.toml --all --check
+	CARGO="$(CARGO)" scripts/demo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 	scripts/generate --check
 	scripts/lint-deploy

@@ -64,7 +64,7 @@ fn threads_have_one_home() {
 /// Every queue has a bound.
 #[test]
 fn queues_are_bounded() {
-    let found = offences(&["src/", "loadgen/", "examples/"], &[], |line| {
+    let found = offences(&["src/", "loadgen/", "examples/", "demo/"], &[], |line| {
         words(line).any(|word| word.starts_with("unbounded"))
     });
     assert_none("every queue is bounded", &found);
@@ -86,7 +86,7 @@ fn capacities_have_reasons() {
 /// `unsafe` has one small home.
 #[test]
 fn unsafe_has_one_home() {
-    let scope = ["src/", "loadgen/", "examples/", "tests/", "benches/"];
+    let scope = ["src/", "loadgen/", "examples/", "demo/", "tests/", "benches/"];
     let found = offences(&scope, &["src/kafka/produce_raw.rs"], |line| has_word(line, "unsafe"));
     assert_none("unsafe code belongs to src/kafka/produce_raw.rs", &found);
 }
@@ -94,7 +94,7 @@ fn unsafe_has_one_home() {
 /// Errors are returned or their impossibility is stated, outside tests.
 #[test]
 fn nothing_unwraps() {
-    let scope = ["src/", "loadgen/", "examples/"];
+    let scope = ["src/", "loadgen/", "examples/", "demo/"];
     let found = offences(&scope, &[], |line| line.contains(".unwrap()"));
     assert_none("unwrap is for tests; expect says why it cannot fail", &found);
 }
