@@ -15,6 +15,8 @@ mod groups;
 mod interop;
 /// A backend that is away for long.
 mod outage;
+/// What the real backends answer when something is wrong.
+mod outcomes;
 /// The HTTP pages of a working pipeline.
 mod pages;
 /// Several processes share the work: by consumer group, and by role.

@@ -55,6 +55,11 @@ impl Collector {
         Self::start("collector", "relay.yaml", &[("BACKEND", endpoint)])
     }
 
+    /// OTLP in for metrics alone.
+    pub(crate) fn metrics_only(endpoint: &str) -> Self {
+        Self::start("collector", "metrics_only.yaml", &[("BACKEND", endpoint)])
+    }
+
     /// `http://host:port` of its OTLP receiver, in the roles that have one.
     pub(crate) fn otlp_endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.otlp_port)
