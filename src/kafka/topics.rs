@@ -33,6 +33,16 @@ pub struct TopicPlan {
     pub batch_bytes: usize,
 }
 
+impl TopicPlan {
+    /// The settings beside the broker's defaults.
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let bytes = self.message_bytes_max.map(|bytes| ("max.message.bytes", bytes.to_string()));
+        // With three copies, an acknowledged span survives the loss of one without notice.
+        let replicas = (self.replication >= 3).then(|| ("min.insync.replicas", "2".to_owned()));
+        bytes.into_iter().chain(replicas).collect()
+    }
+}
+
 /// The topics that a process with this configuration needs.
 pub fn topic_plans(config: &Config) -> Vec<TopicPlan> {
     let topic = &config.kafka.topic;
@@ -122,15 +132,11 @@ fn ask_to_create(
     plan: &TopicPlan,
     options: &AdminOptions,
 ) -> Result<TopicResult, KafkaError> {
-    let bytes = plan.message_bytes_max.map(|bytes| bytes.to_string());
+    let settings = plan.settings();
     let mut topic =
         NewTopic::new(&plan.name, plan.partitions, TopicReplication::Fixed(plan.replication));
-    if let Some(bytes) = &bytes {
-        topic = topic.set("max.message.bytes", bytes);
-    }
-    if plan.replication >= 3 {
-        // With three copies, an acknowledged span survives the loss of one without notice.
-        topic = topic.set("min.insync.replicas", "2");
+    for (key, value) in &settings {
+        topic = topic.set(key, value);
     }
     let unanswered =
         |reason| KafkaError::Broker { question: "ask for the creation of a topic", reason };
@@ -168,8 +174,8 @@ pub(super) fn command(kafka: &KafkaConfig, plan: &TopicPlan) -> String {
     if plan.replication > 0 {
         command.push_str(&format!(" --replication-factor {}", plan.replication));
     }
-    if let Some(bytes) = plan.message_bytes_max {
-        command.push_str(&format!(" --config max.message.bytes={bytes}"));
+    for (key, value) in plan.settings() {
+        command.push_str(&format!(" --config {key}={value}"));
     }
     command
 }
@@ -246,7 +252,7 @@ mod tests {
             command(&kafka, &plan),
             "kafka-topics.sh --bootstrap-server broker:9092 --create --if-not-exists --topic \
              otel.traces.dlq --partitions 8 --replication-factor 3 --config \
-             max.message.bytes=987136"
+             max.message.bytes=987136 --config min.insync.replicas=2"
         );
     }
 }

@@ -87,7 +87,8 @@ fn a_wrong_backend_loses_nothing() {
     placed_span::collect(request.resource_spans, &mut sent);
 
     let deaf = Collector::metrics_only(&scene.jaeger().otlp_endpoint());
-    let wrong = scene.pipeline(&[("ROLE", "forward"), ("JAEGER_ENDPOINT", &deaf.otlp_endpoint())]);
+    let mut wrong =
+        scene.pipeline(&[("ROLE", "forward"), ("JAEGER_ENDPOINT", &deaf.otlp_endpoint())]);
     let retries = "forward_retries_total{class=\"configuration\"}";
     wait::wait_for("several tries", WITHIN, || {
         let page = wrong.http_get("/metrics").body;
@@ -96,7 +97,8 @@ fn a_wrong_backend_loses_nothing() {
     });
     assert_eq!(wrong.metric("forward_dead_letters_total"), 0.0);
     assert_eq!(scene.kafka().committed(&scene.group, &scene.topic).get(&PARTITION), None);
-    drop(wrong);
+    wrong.sigterm();
+    assert!(wrong.wait_exit(WITHIN).success());
 
     let _right = scene.pipeline(&[("ROLE", "forward")]);
     let stored = scene.await_in_jaeger(&sent);
