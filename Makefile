@@ -81,8 +81,8 @@ lint: ## Format, clippy, documentation, generated and deployed files, licences, 
 	fi
 
 .PHONY: lint-tools
-lint-tools: ## What lint uses besides Rust: promtool (needs Go), check-jsonschema (needs pip).
-	scripts/real-parts promtool check-jsonschema
+lint-tools: ## What lint uses besides Rust: Prometheus's checker, schemas (needs Go, pip and npm).
+	scripts/real-parts promtool check-jsonschema asyncapi-specs
 
 .PHONY: generate
 generate: ## README.md's table of settings and docs/METRICS.md, from the program itself.
