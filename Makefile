@@ -19,10 +19,10 @@ help: ## What each target does (the default).
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 # DEMO_SECONDS=20 ends by itself and tells by its exit code whether every acknowledged span was
-# found. DEMO_TRAFFIC=off leaves the shop out, KAFKA_BROKERS=host:port brings a Kafka; GRPC_PORT,
-# HTTP_PORT and UI_PORT choose the ports.
+# found. DEMO_TRAFFIC=off leaves the shop out. KAFKA=real starts Apache Kafka (needs Java and Maven),
+# KAFKA_BROKERS=host:port takes yours. GRPC_PORT, HTTP_PORT and UI_PORT choose the ports.
 .PHONY: demo
-demo: ## A shop, a broker, the pipeline and Jaeger's UI in one process. Ctrl-C ends it.
+demo: ## A shop, a broker (KAFKA=real: Kafka itself), the pipeline and Jaeger's UI. Ctrl-C ends it.
 	$(need_rust)
 	$(need_c)
 	@CARGO="$(CARGO)" scripts/demo
