@@ -19,7 +19,7 @@ help: ## What each target does (the default).
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 # DEMO_SECONDS=20 ends by itself and tells by its exit code whether every acknowledged span was
-# found. DEMO_TRAFFIC=off leaves the shop out. KAFKA=real starts Apache Kafka (needs Java and Maven),
+# found. DEMO_TRAFFIC=off leaves the shop out. KAFKA=real starts Apache Kafka (with Java and Maven),
 # KAFKA_BROKERS=host:port takes yours. GRPC_PORT, HTTP_PORT and UI_PORT choose the ports.
 .PHONY: demo
 demo: ## A shop, a broker (KAFKA=real: Kafka itself), the pipeline and Jaeger's UI. Ctrl-C ends it.
@@ -46,6 +46,7 @@ test: ## Every test that needs Rust, a C compiler and make only.
 	$(need_rust)
 	$(need_c)
 	$(CARGO) test --locked --workspace
+	CARGO="$(CARGO)" scripts/demo test
 	@echo
 	@echo "Not run: the tests against the real Kafka and the real Jaeger (make test-real), and the"
 	@echo "fuzz targets (make fuzz)."
