@@ -19,10 +19,10 @@ help: ## What each target does (the default).
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 # DEMO_SECONDS=20 ends by itself and tells by its exit code whether every acknowledged span was
-# found. DEMO_TRAFFIC=off leaves the shop out, KAFKA_BROKERS=host:port brings a Kafka; GRPC_PORT,
-# HTTP_PORT and UI_PORT choose the ports.
+# found. DEMO_TRAFFIC=off leaves the shop out. KAFKA=real starts Apache Kafka (with Java and Maven),
+# KAFKA_BROKERS=host:port takes yours. GRPC_PORT, HTTP_PORT and UI_PORT choose the ports.
 .PHONY: demo
-demo: ## A shop, a broker, the pipeline and Jaeger's UI in one process. Ctrl-C ends it.
+demo: ## A shop, a broker (KAFKA=real: Kafka itself), the pipeline and Jaeger's UI. Ctrl-C ends it.
 	$(need_rust)
 	$(need_c)
 	@CARGO="$(CARGO)" scripts/demo
@@ -46,6 +46,7 @@ test: ## Every test that needs Rust, a C compiler and make only.
 	$(need_rust)
 	$(need_c)
 	$(CARGO) test --locked --workspace
+	CARGO="$(CARGO)" scripts/demo test
 	@echo
 	@echo "Not run: the tests against the real Kafka and the real Jaeger (make test-real), and the"
 	@echo "fuzz targets (make fuzz)."
@@ -81,8 +82,8 @@ lint: ## Format, clippy, documentation, generated and deployed files, licences, 
 	fi
 
 .PHONY: lint-tools
-lint-tools: ## What lint uses besides Rust: promtool (needs Go), check-jsonschema (needs pip).
-	scripts/real-parts promtool check-jsonschema
+lint-tools: ## What lint uses besides Rust: Prometheus's checker, schemas (needs Go, pip and npm).
+	scripts/real-parts promtool check-jsonschema asyncapi-specs
 
 .PHONY: generate
 generate: ## README.md's table of settings and docs/METRICS.md, from the program itself.

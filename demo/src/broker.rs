@@ -14,15 +14,15 @@ const PARTITIONS: i32 = 8;
 pub(crate) enum Broker {
     /// In this process.
     InMemory(MockCluster<'static, DefaultProducerContext>),
-    /// The visitor's own: `host:port`, or several.
-    Own(String),
+    /// Outside, the visitor's own or one for this run: `host:port`, or several.
+    Outside(String),
 }
 
 impl Broker {
-    /// Takes the visitor's brokers, or starts one.
-    pub(crate) fn start(own: Option<&str>) -> Result<Self, KafkaError> {
-        if let Some(brokers) = own {
-            return Ok(Self::Own(brokers.to_owned()));
+    /// Takes the brokers that are named, or starts one.
+    pub(crate) fn start(outside: Option<&str>) -> Result<Self, KafkaError> {
+        if let Some(brokers) = outside {
+            return Ok(Self::Outside(brokers.to_owned()));
         }
         let cluster = MockCluster::new(1)?;
         cluster.create_topic(TOPIC, PARTITIONS, 1)?;
@@ -42,7 +42,7 @@ impl Broker {
                 // The warning that there is one copy only is the banner's.
                 ("LOG_LEVEL", "error".to_owned()),
             ],
-            Self::Own(brokers) => {
+            Self::Outside(brokers) => {
                 vec![("KAFKA_BROKERS", brokers.clone()), ("LOG_LEVEL", "warn".to_owned())]
             }
         }
@@ -52,7 +52,7 @@ impl Broker {
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::InMemory(_) => "in-memory broker, not for production".to_owned(),
-            Self::Own(brokers) => format!("your own, {brokers}"),
+            Self::Outside(brokers) => brokers.clone(),
         }
     }
 }

@@ -149,3 +149,52 @@ impl SpanExporter for Recording {
         self.exporter.set_resource(resource);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use opentelemetry::{SpanId, TraceId};
+
+    use super::{Ledger, span_ids};
+
+    const TRACE: TraceId = TraceId::from_bytes([1; 16]);
+    const OTHER_TRACE: TraceId = TraceId::from_bytes([2; 16]);
+    const SPAN: SpanId = SpanId::from_bytes([1; 8]);
+    const OTHER_SPAN: SpanId = SpanId::from_bytes([2; 8]);
+
+    /// What was acknowledged and is not shown is missing: another span of its trace does not stand
+    /// for it, nor the same id in another trace.
+    #[test]
+    fn what_is_not_shown_is_missing() {
+        let ledger = Ledger::default();
+        ledger.acknowledge(&[(TRACE, SPAN), (TRACE, OTHER_SPAN)], 1);
+        assert_eq!(ledger.balance().missing, 2);
+        ledger.strike(TRACE, &HashSet::from([OTHER_SPAN]));
+        ledger.strike(OTHER_TRACE, &HashSet::from([SPAN]));
+        let balance = ledger.balance();
+        assert_eq!((balance.acknowledged, balance.found, balance.missing), (2, 1, 1));
+    }
+
+    /// A span that is shown late is not lost, and counts once however often it is shown.
+    #[test]
+    fn what_is_shown_late_is_found_once() {
+        let ledger = Ledger::default();
+        ledger.acknowledge(&[(TRACE, SPAN), (TRACE, OTHER_SPAN)], 1);
+        ledger.strike(TRACE, &HashSet::from([SPAN]));
+        ledger.strike(TRACE, &HashSet::from([SPAN]));
+        assert_eq!(ledger.balance().missing, 1);
+        ledger.strike(TRACE, &HashSet::from([SPAN, OTHER_SPAN]));
+        let balance = ledger.balance();
+        assert_eq!((balance.traces, balance.found, balance.missing), (1, 2, 0));
+    }
+
+    /// Jaeger's answer is read as it writes it; one that shows no span finds none.
+    #[test]
+    fn spans_of_an_answer() {
+        let answer = r#"{"data":[{"spans":[{"spanID":"0101010101010101","logs":[]}]}]}"#;
+        assert_eq!(span_ids(answer).expect("it is JSON"), HashSet::from([SPAN]));
+        assert!(span_ids(r#"{"data":[]}"#).expect("it is JSON").is_empty());
+        assert!(span_ids("no JSON").is_err());
+    }
+}
