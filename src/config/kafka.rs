@@ -9,7 +9,7 @@ use super::{
     },
     reader::Reader,
 };
-use crate::limits;
+use crate::{limits, otlp::TRACES};
 
 /// Name of the broker in the compose file.
 const BROKERS_DEFAULT: &str = "kafka:9092";
@@ -126,7 +126,7 @@ impl TopicConfig {
         Self {
             name: reader.read(
                 "KAFKA_TOPIC",
-                "otel.traces".to_owned(),
+                TRACES.topic_default.to_owned(),
                 Topic,
                 "Topic that spans are published to and forwarded from",
             ),

@@ -19,8 +19,6 @@ pub struct Request {
     pub frames: Vec<Bytes>,
     /// How the message is compressed.
     pub encoding: Encoding,
-    /// When its first byte arrived.
-    pub received: Instant,
     /// When it was handed to the worker's queue.
     pub queued: Instant,
     /// When the reply is due at the latest.
@@ -124,11 +122,6 @@ impl Charge {
         self.bytes = bytes;
         Ok(())
     }
-
-    /// Bytes held.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
 }
 
 impl Drop for Charge {
@@ -167,7 +160,7 @@ mod tests {
         let (process, greedy) = budgets(64 * KIB, 16 * KIB);
         let mut first = Charge::open(Arc::clone(&process), Arc::clone(&greedy)).unwrap();
         assert_eq!(first.resize(17 * KIB), Err(Shortage::Connection));
-        assert_eq!(first.bytes(), REQUEST_CHARGE_BYTES_MIN);
+        assert_eq!(first.bytes, REQUEST_CHARGE_BYTES_MIN);
         let polite = Arc::new(Budget::new(64 * KIB));
         let mut second = Charge::open(Arc::clone(&process), polite).unwrap();
         assert_eq!(second.resize(61 * KIB), Err(Shortage::Process));

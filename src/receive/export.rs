@@ -52,7 +52,7 @@ impl Export {
         let connection = head.extensions.get::<ConnectionShare>();
         let answered = match connection.map(|share| self.admission.admit(share)) {
             Some(Ok(charge)) => {
-                let exchange = self.exchange(&mut body, encoding, charge, received, deadline);
+                let exchange = self.exchange(&mut body, encoding, charge, deadline);
                 timeout_at(deadline.into(), exchange).await
             }
             Some(Err(failure)) => Ok(Err(unavailable(failure))),
@@ -83,7 +83,6 @@ impl Export {
         body: &mut Body,
         encoding: Encoding,
         mut charge: Charge,
-        received: Instant,
         deadline: Instant,
     ) -> Result<(Answer, Charge), Answer> {
         let message = body::read(body, self.request_bytes_max, &mut charge)
@@ -100,7 +99,6 @@ impl Export {
             frames: message.frames,
             encoding,
             queued: Instant::now(),
-            received,
             deadline,
             charge,
             reply,
