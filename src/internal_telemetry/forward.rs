@@ -129,7 +129,7 @@ impl ForwardMetrics {
             dead_letter_failures: registry
                 .counter("forward_dead_letter_failures_total", "dead letters not acknowledged"),
             commit_failures: registry
-                .counter("forward_commit_failures_total", "offset commits that failed"),
+                .counter("forward_commit_failures_total", "awaited offset commits that failed"),
             rebalances: registry
                 .counter("forward_rebalances_total", "changes of the partitions held"),
             watchdog_seeks: registry

@@ -188,7 +188,11 @@ impl GroupConsumer {
             .map_err(|source| ConsumerError::Ask { action: "seek", source })
     }
 
-    /// Sends offsets to the coordinator; a failure comes back as [`GroupEvent::CommitFailed`].
+    /// Sends offsets to the coordinator without waiting.
+    ///
+    /// librdkafka reports a refusal through `offset_commit_cb`, which rdkafka 0.39 does not set: it
+    /// is only logged. The owner therefore offers its positions again at every assignment,
+    /// revocation and end; [`GroupEvent::CommitFailed`] comes once rdkafka passes it on.
     ///
     /// # Errors
     /// What can be refused on the spot.
