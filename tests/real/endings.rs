@@ -47,7 +47,7 @@ fn kill_9_under_load_loses_nothing_acknowledged() {
 #[test]
 fn a_broker_restart_under_load_is_survived() {
     let scene = Scene::new("restart");
-    let mut kafka = Kafka::start(KafkaOptions { node_count: 1 });
+    let mut kafka = Kafka::start(KafkaOptions::nodes(1));
     let mut pipeline = scene.pipeline_on(&kafka, &SETTINGS);
     let load = Load::start(&pipeline.otlp_endpoint(), &scene.service, CONNECTIONS);
     await_acknowledged(&load, TRACES);

@@ -188,7 +188,7 @@ fn an_offset_out_of_range_starts_from_the_earliest() {
 #[test]
 fn a_lost_coordinator_and_a_restart_are_survived() {
     let scene = Scene::new("coordinator");
-    let mut kafka = Kafka::start(KafkaOptions { node_count: 3 });
+    let mut kafka = Kafka::start(KafkaOptions::nodes(3));
     let sink = Sink::start(SLOW_AND_FALLIBLE);
     let settings = [("JAEGER_ENDPOINT", &*sink.endpoint()), SHORT_SESSION];
     let mut pipeline = scene.pipeline_on(&kafka, &settings);

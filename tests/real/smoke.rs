@@ -26,7 +26,7 @@ fn produce(kafka: &Kafka, topic: &str, value: &str) {
 /// A record acknowledged by the broker is there after kill -9 and restart, at the same address.
 #[test]
 fn kafka_keeps_an_acknowledged_record_through_kill_9() {
-    let mut kafka = Kafka::start(KafkaOptions { node_count: 1 });
+    let mut kafka = Kafka::start(KafkaOptions::nodes(1));
     kafka.create_topic("survivor", 2);
     let brokers = kafka.brokers();
     produce(&kafka, "survivor", "before");
@@ -49,7 +49,7 @@ fn kafka_keeps_an_acknowledged_record_through_kill_9() {
 /// Three brokers form one cluster that replicates a topic to each of them.
 #[test]
 fn three_brokers_form_one_cluster() {
-    let kafka = Kafka::start(KafkaOptions { node_count: 3 });
+    let kafka = Kafka::start(KafkaOptions::nodes(3));
     kafka.create_topic("replicated", 3);
     produce(&kafka, "replicated", "value");
     assert_eq!(kafka.brokers().split(',').count(), 3);

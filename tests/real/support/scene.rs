@@ -47,7 +47,7 @@ impl Scene {
 
     /// The shared broker.
     pub(crate) fn kafka(&self) -> &'static Kafka {
-        KAFKA.get_or_init(|| Kafka::start(KafkaOptions { node_count: 1 }))
+        KAFKA.get_or_init(|| Kafka::start(KafkaOptions::nodes(1)))
     }
 
     /// The shared Jaeger.

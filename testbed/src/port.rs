@@ -19,7 +19,7 @@ const SHARE: u32 = 97;
 /// A port on which nothing listens now, and that this process has not handed out before.
 ///
 /// Another process can still take it first: whoever starts a program on it retries.
-pub(crate) fn free() -> u16 {
+pub fn free() -> u16 {
     static HANDED_OUT: AtomicU32 = AtomicU32::new(0);
     for _ in 0..COUNT {
         let offset = process::id() * SHARE + HANDED_OUT.fetch_add(1, Ordering::Relaxed);

@@ -11,15 +11,15 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Status and body of an answer.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// The status code.
-    pub(crate) status: u16,
+    pub status: u16,
     /// The body.
-    pub(crate) body: String,
+    pub body: String,
 }
 
 /// GETs `path` (with its query) from a loopback port.
-pub(crate) fn get(port: u16, path: &str) -> Result<Answer> {
+pub fn get(port: u16, path: &str) -> Result<Answer> {
     let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     connection.set_read_timeout(Some(TIMEOUT))?;
     // HTTP/1.0: the body is not chunked and ends where the connection does.

@@ -52,17 +52,17 @@ static REAPER: LazyLock<Reaper> = LazyLock::new(|| {
 });
 
 /// The folder of this run; it goes when the run ends.
-pub(crate) fn folder() -> &'static Path {
+pub fn folder() -> &'static Path {
     &REAPER.folder
 }
 
 /// From now on this process does not outlive us.
-pub(crate) fn enlist(process: u32) {
+pub fn enlist(process: u32) {
     tell("kill", process);
 }
 
 /// It has ended and was waited for: its id may soon be someone else's.
-pub(crate) fn strike(process: u32) {
+pub fn strike(process: u32) {
     tell("spare", process);
 }
 

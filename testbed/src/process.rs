@@ -8,20 +8,20 @@ use std::{
     time::Duration,
 };
 
-use super::{reaper, wait};
+use crate::{reaper, wait};
 
 /// Lines of a log that a failure shows.
 const TAIL_LINES: usize = 60;
 
 /// A running program, or one that has ended and was not yet replaced. Killed when dropped.
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
     /// Starts `command` with everything it prints appended to `log`.
-    pub(crate) fn start(command: &mut Command, log: &Path) -> Self {
+    pub fn start(command: &mut Command, log: &Path) -> Self {
         let output = File::options()
             .create(true)
             .append(true)
@@ -39,12 +39,12 @@ impl Process {
     }
 
     /// Its exit status, if it has ended.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("our own child can be waited for")
     }
 
     /// Asks it to end (SIGTERM).
-    pub(crate) fn sigterm(&self) {
+    pub fn sigterm(&self) {
         // The standard library sends SIGKILL only; every sh has `kill`.
         let sent = Command::new("sh")
             .args(["-c", "kill -s TERM \"$0\"", &self.child.id().to_string()])
@@ -54,13 +54,13 @@ impl Process {
     }
 
     /// Ends it at once (SIGKILL): no handler runs, nothing is flushed.
-    pub(crate) fn kill_9(&mut self) {
+    pub fn kill_9(&mut self) {
         self.child.kill().expect("our own child can be killed");
         self.child.wait().expect("our own child can be waited for");
     }
 
     /// The most memory that it held at a time, where Linux tells.
-    pub(crate) fn memory_bytes_max(&self) -> Option<u64> {
+    pub fn memory_bytes_max(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
@@ -68,13 +68,13 @@ impl Process {
     }
 
     /// Waits for its end; panics with its log when that does not come within `within`.
-    pub(crate) fn wait_exit(&mut self, within: Duration) -> ExitStatus {
+    pub fn wait_exit(&mut self, within: Duration) -> ExitStatus {
         wait::poll(within, || self.ended())
             .unwrap_or_else(|| panic!("still running after {within:?}\n{}", self.log_tail()))
     }
 
     /// SIGTERM, then SIGKILL for what has not ended within `within`.
-    pub(crate) fn stop(&mut self, within: Duration) {
+    pub fn stop(&mut self, within: Duration) {
         if self.ended().is_none() {
             self.sigterm();
         }
@@ -84,7 +84,7 @@ impl Process {
     }
 
     /// Everything it printed so far.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         fs::read(&self.log).map_or_else(
             |error| format!("(no log: {error})"),
             |bytes| String::from_utf8_lossy(&bytes).into_owned(),
@@ -92,7 +92,7 @@ impl Process {
     }
 
     /// The end of what it printed, under the name of its file.
-    pub(crate) fn log_tail(&self) -> String {
+    pub fn log_tail(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let tail = &lines[lines.len().saturating_sub(TAIL_LINES)..];

@@ -6,8 +6,8 @@ use std::{path::PathBuf, process::Command};
 ///
 /// Panics with the script's own message when a tool is missing: a test that needs a real part
 /// fails without it and is never skipped.
-pub(crate) fn folder(part: &str) -> PathBuf {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/real-parts");
+pub fn folder(part: &str) -> PathBuf {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/real-parts");
     let run = Command::new(script)
         .arg(part)
         .output()

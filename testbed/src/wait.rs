@@ -9,7 +9,7 @@ use std::{
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Looks until `look` finds something; `None` when `within` has passed.
-pub(crate) fn poll<T>(within: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn poll<T>(within: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + within;
     loop {
         if let Some(found) = look() {
@@ -24,6 +24,6 @@ pub(crate) fn poll<T>(within: Duration, mut look: impl FnMut() -> Option<T>) -> 
 
 /// Looks until `look` finds something; panics naming `what` when `within` has passed.
 #[track_caller]
-pub(crate) fn wait_for<T>(what: &str, within: Duration, look: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, within: Duration, look: impl FnMut() -> Option<T>) -> T {
     poll(within, look).unwrap_or_else(|| panic!("waited {within:?} in vain for {what}"))
 }

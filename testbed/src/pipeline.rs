@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
+use crate::{
     http::{self, Answer},
     port,
     process::Process,
@@ -16,7 +16,7 @@ use super::{
 };
 
 /// A running pipeline; it ends when dropped.
-pub(crate) struct Pipeline {
+pub struct Pipeline {
     process: Process,
     grpc_port: u16,
     http_port: u16,
@@ -24,7 +24,7 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     /// Starts `binary` with these variables and no others, and waits for `/readyz`.
-    pub(crate) fn start(binary: &str, settings: &[(&str, &str)]) -> Self {
+    pub fn start(binary: &str, settings: &[(&str, &str)]) -> Self {
         for _ in 0..START_ATTEMPTS {
             let mut pipeline = Self::run(binary, settings);
             if pipeline.await_ready() {
@@ -35,17 +35,17 @@ impl Pipeline {
     }
 
     /// `http://host:port` of its OTLP receiver.
-    pub(crate) fn otlp_endpoint(&self) -> String {
+    pub fn otlp_endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.grpc_port)
     }
 
     /// One of its HTTP pages.
-    pub(crate) fn http_get(&self, path: &str) -> Answer {
+    pub fn http_get(&self, path: &str) -> Answer {
         http::get(self.http_port, path).unwrap_or_else(|error| panic!("GET {path}: {error}"))
     }
 
     /// The sum of a metric over its labels; `name` is without the project's prefix.
-    pub(crate) fn metric(&self, name: &str) -> f64 {
+    pub fn metric(&self, name: &str) -> f64 {
         let page = self.http_get("/metrics").body;
         let name = format!("otel_pipeline_{name}");
         let samples: Vec<f64> = page
@@ -59,27 +59,27 @@ impl Pipeline {
     }
 
     /// The most memory that it held at a time, where Linux tells.
-    pub(crate) fn memory_bytes_max(&self) -> Option<u64> {
+    pub fn memory_bytes_max(&self) -> Option<u64> {
         self.process.memory_bytes_max()
     }
 
     /// Asks it to end in order.
-    pub(crate) fn sigterm(&self) {
+    pub fn sigterm(&self) {
         self.process.sigterm();
     }
 
     /// Ends it at once.
-    pub(crate) fn kill_9(&mut self) {
+    pub fn kill_9(&mut self) {
         self.process.kill_9();
     }
 
     /// Waits for its end and returns its exit status.
-    pub(crate) fn wait_exit(&mut self, within: Duration) -> ExitStatus {
+    pub fn wait_exit(&mut self, within: Duration) -> ExitStatus {
         self.process.wait_exit(within)
     }
 
     /// True while it has not ended.
-    pub(crate) fn is_running(&mut self) -> bool {
+    pub fn is_running(&mut self) -> bool {
         self.process.ended().is_none()
     }
 
@@ -112,7 +112,7 @@ impl Pipeline {
 }
 
 /// Starts a program of the workspace, `test-app` or `loadgen`, that was built beside `binary`.
-pub(crate) fn start_sibling(binary: &str, program: &str, settings: &[(&str, &str)]) -> Process {
+pub fn start_sibling(binary: &str, program: &str, settings: &[(&str, &str)]) -> Process {
     let path: PathBuf = Path::new(binary).with_file_name(program);
     assert!(path.exists(), "{} is not built: run `make test-real`", path.display());
     start_logged(clean_command(&path).envs(settings.iter().copied()), program)

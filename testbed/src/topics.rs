@@ -10,14 +10,14 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer},
 };
 
-use super::{kafka::Kafka, otlp, wait};
+use crate::{kafka::Kafka, wait};
 
 /// A record to be written; `None` is Kafka's null.
-pub(crate) type KeyAndValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+pub type KeyAndValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 
 impl Kafka {
     /// Writes records to a partition, in this order.
-    pub(crate) fn produce(&self, topic: &str, partition: i32, records: &[KeyAndValue<'_>]) {
+    pub fn produce(&self, topic: &str, partition: i32, records: &[KeyAndValue<'_>]) {
         let producer: BaseProducer =
             self.client().set("acks", "all").create().expect("the settings are valid");
         for (key, value) in records {
@@ -29,22 +29,22 @@ impl Kafka {
     }
 
     /// Raises the number of a topic's partitions.
-    pub(crate) fn add_partitions(&self, topic: &str, partition_count: usize) {
+    pub fn add_partitions(&self, topic: &str, partition_count: usize) {
         let wanted = NewPartitions::new(topic, partition_count);
-        let done = otlp::runtime().block_on(self.admin().create_partitions([&wanted], &options()));
+        let done = pollster::block_on(self.admin().create_partitions([&wanted], &options()));
         let done = done.unwrap_or_else(|error| panic!("adding partitions: {error}"));
         assert!(done.iter().all(Result::is_ok), "adding partitions: {done:?}");
     }
 
     /// Deletes a topic with its records.
-    pub(crate) fn delete_topic(&self, topic: &str) {
-        let done = otlp::runtime().block_on(self.admin().delete_topics(&[topic], &options()));
+    pub fn delete_topic(&self, topic: &str) {
+        let done = pollster::block_on(self.admin().delete_topics(&[topic], &options()));
         let done = done.unwrap_or_else(|error| panic!("deleting {topic}: {error}"));
         assert!(done.iter().all(Result::is_ok), "deleting {topic}: {done:?}");
     }
 
     /// Commits `offset` for every partition in the name of a group without members.
-    pub(crate) fn commit(&self, group: &str, topic: &str, partitions: i32, offset: i64) {
+    pub fn commit(&self, group: &str, topic: &str, partitions: i32, offset: i64) {
         let mut list = TopicPartitionList::new();
         for partition in 0..partitions {
             let offset = Offset::Offset(offset);
@@ -56,7 +56,7 @@ impl Kafka {
     }
 
     /// What a group has committed, by partition; partitions without a commit are left out.
-    pub(crate) fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
+    pub fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
         let consumer = self.member_of(group);
         let metadata = consumer.fetch_metadata(Some(topic), ANSWER_WITHIN).expect("it answers");
         let mut list = TopicPartitionList::new();
@@ -72,7 +72,7 @@ impl Kafka {
     }
 
     /// The end of each partition of a topic.
-    pub(crate) fn ends(&self, topic: &str) -> BTreeMap<i32, i64> {
+    pub fn ends(&self, topic: &str) -> BTreeMap<i32, i64> {
         let consumer: BaseConsumer = self.client().create().expect("the settings are valid");
         let partitions = consumer.fetch_metadata(Some(topic), ANSWER_WITHIN).expect("it answers");
         let partitions = partitions.topics()[0].partitions().iter();
@@ -86,7 +86,7 @@ impl Kafka {
     }
 
     /// Partitions of a topic that have a leader; none where there is no such topic.
-    pub(crate) fn leader_count(&self, topic: &str) -> usize {
+    pub fn leader_count(&self, topic: &str) -> usize {
         let consumer: BaseConsumer = self.client().create().expect("the settings are valid");
         let Ok(metadata) = consumer.fetch_metadata(Some(topic), ANSWER_WITHIN) else { return 0 };
         let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
@@ -94,7 +94,7 @@ impl Kafka {
     }
 
     /// The node that keeps a group: Kafka places groups by the hash of their name.
-    pub(crate) fn coordinator_of(&self, group: &str) -> i32 {
+    pub fn coordinator_of(&self, group: &str) -> i32 {
         let consumer: BaseConsumer = self.client().create().expect("the settings are valid");
         wait::wait_for("the group's coordinator", ANSWER_WITHIN, || {
             let metadata = consumer.fetch_metadata(Some(OFFSETS_TOPIC), ANSWER_WITHIN).ok()?;

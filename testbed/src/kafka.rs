@@ -17,17 +17,28 @@ use rdkafka::{
     message::{BorrowedHeaders, Headers},
 };
 
-use super::{parts, port, process::Process, reaper, wait};
+use crate::{parts, port, process::Process, reaper, wait};
 
 /// What kind of cluster.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KafkaOptions {
+#[derive(Clone, Debug)]
+pub struct KafkaOptions {
     /// Brokers, each of them a controller too. Topics are replicated to at most three.
-    pub(crate) node_count: u16,
+    pub node_count: u16,
+    /// Where the brokers keep their data; without one, in the folder of this run.
+    pub data: Option<PathBuf>,
+    /// Further settings of every broker: lines of `server.properties`, which win over ours.
+    pub settings: Vec<String>,
+}
+
+impl KafkaOptions {
+    /// So many brokers, with their data in the folder of this run.
+    pub fn nodes(node_count: u16) -> Self {
+        Self { node_count, data: None, settings: Vec::new() }
+    }
 }
 
 /// A running cluster; it ends when dropped.
-pub(crate) struct Kafka {
+pub struct Kafka {
     nodes: Vec<Node>,
 }
 
@@ -39,19 +50,23 @@ struct Node {
 
 /// One record as a consumer sees it.
 #[derive(Debug)]
-pub(crate) struct Record {
-    pub(crate) partition: i32,
-    pub(crate) key: Option<Vec<u8>>,
-    pub(crate) value: Vec<u8>,
-    pub(crate) headers: BTreeMap<String, String>,
+pub struct Record {
+    /// Where it lies.
+    pub partition: i32,
+    /// Its key, `None` when null.
+    pub key: Option<Vec<u8>>,
+    /// Its value; tombstones are not read.
+    pub value: Vec<u8>,
+    /// Its headers as text; of a name that repeats, the last.
+    pub headers: BTreeMap<String, String>,
 }
 
 impl Kafka {
     /// Starts a cluster and waits until its brokers answer a metadata request.
-    pub(crate) fn start(options: KafkaOptions) -> Self {
+    pub fn start(options: KafkaOptions) -> Self {
         let libraries = parts::folder("kafka").join("libs");
         for _ in 0..START_ATTEMPTS {
-            let nodes = start_nodes(&libraries, options);
+            let nodes = start_nodes(&libraries, &options);
             let mut cluster = Self { nodes };
             if cluster.await_ready() {
                 return cluster;
@@ -61,34 +76,34 @@ impl Kafka {
     }
 
     /// `host:port` of every broker, as `KAFKA_BROKERS` takes it.
-    pub(crate) fn brokers(&self) -> String {
+    pub fn brokers(&self) -> String {
         let addresses: Vec<_> =
             self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
         addresses.join(",")
     }
 
     /// Ends every broker at once; the next start recovers their logs.
-    pub(crate) fn kill_9(&mut self) {
+    pub fn kill_9(&mut self) {
         for node in &mut self.nodes {
             node.process.kill_9();
         }
     }
 
     /// Ends one broker at once.
-    pub(crate) fn kill_9_node(&mut self, id: i32) {
+    pub fn kill_9_node(&mut self, id: i32) {
         let index = usize::try_from(id - 1).expect("nodes are counted from 1");
         self.nodes[index].process.kill_9();
     }
 
     /// Ends every broker in order (SIGTERM).
-    pub(crate) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         for node in &mut self.nodes {
             node.process.stop(STOP_WITHIN);
         }
     }
 
     /// Starts every broker again at its old address and with its old data.
-    pub(crate) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         let libraries = parts::folder("kafka").join("libs");
         for node in &mut self.nodes {
             node.process = run_broker(&libraries, &node.folder);
@@ -97,14 +112,13 @@ impl Kafka {
     }
 
     /// Creates a topic and waits until every partition has a leader.
-    pub(crate) fn create_topic(&self, topic: &str, partition_count: i32) {
+    pub fn create_topic(&self, topic: &str, partition_count: i32) {
         let replication = TopicReplication::Fixed(replication_factor(self.nodes.len()));
         let wanted = NewTopic::new(topic, partition_count, replication);
         let admin: AdminClient<DefaultClientContext> =
             self.client().create().expect("the settings are valid");
         let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
-        let created = super::otlp::runtime()
-            .block_on(admin.create_topics([&wanted], &options))
+        let created = pollster::block_on(admin.create_topics([&wanted], &options))
             .unwrap_or_else(|error| panic!("creating {topic}: {error}"));
         assert!(created.iter().all(Result::is_ok), "creating {topic}: {created:?}");
         let consumer: BaseConsumer = self.client().create().expect("the settings are valid");
@@ -117,7 +131,7 @@ impl Kafka {
     }
 
     /// Every record that is in `topic` now, partition by partition in the order of offsets.
-    pub(crate) fn read_topic(&self, topic: &str) -> Vec<Record> {
+    pub fn read_topic(&self, topic: &str) -> Vec<Record> {
         // Assigned by hand: the group is never joined, and nothing is committed.
         let consumer: BaseConsumer = self
             .client()
@@ -137,7 +151,7 @@ impl Kafka {
     }
 
     /// Members of a consumer group; `None` while it rebalances or does not exist.
-    pub(crate) fn stable_member_count(&self, group: &str) -> Option<usize> {
+    pub fn stable_member_count(&self, group: &str) -> Option<usize> {
         let consumer: BaseConsumer = self.client().create().ok()?;
         let groups = consumer.fetch_group_list(Some(group), METADATA_TIMEOUT).ok()?;
         let found = groups.groups().first()?;
@@ -145,12 +159,12 @@ impl Kafka {
     }
 
     /// The ends of the brokers' logs, for a failed test.
-    pub(crate) fn log_tail(&self) -> String {
+    pub fn log_tail(&self) -> String {
         self.nodes.iter().map(|node| node.process.log_tail()).collect()
     }
 
     /// Settings of a client of this cluster.
-    pub(crate) fn client(&self) -> ClientConfig {
+    pub fn client(&self) -> ClientConfig {
         let mut settings = ClientConfig::new();
         settings
             .set("bootstrap.servers", self.brokers())
@@ -177,7 +191,7 @@ impl Kafka {
 }
 
 /// Formats the storage of every node and starts them all.
-fn start_nodes(libraries: &Path, options: KafkaOptions) -> Vec<Node> {
+fn start_nodes(libraries: &Path, options: &KafkaOptions) -> Vec<Node> {
     static CLUSTERS: AtomicU32 = AtomicU32::new(0);
     let cluster = CLUSTERS.fetch_add(1, Ordering::Relaxed);
     let ports: Vec<_> =
@@ -187,7 +201,12 @@ fn start_nodes(libraries: &Path, options: KafkaOptions) -> Vec<Node> {
     let start = |&(id, broker, controller): &(u16, u16, u16)| {
         let folder = reaper::folder().join(format!("kafka-{cluster}-{id}"));
         fs::create_dir_all(&folder).expect("the folder of this run is writable");
-        let settings = node_settings(&folder, id, broker, controller, &voters);
+        let data = options.data.as_deref().unwrap_or(&folder).join(format!("data-{cluster}-{id}"));
+        let mut settings = node_settings(&data, id, broker, controller, &voters);
+        for setting in &options.settings {
+            settings += setting;
+            settings.push('\n');
+        }
         fs::write(folder.join("server.properties"), settings).expect("it is writable");
         format_storage(libraries, &folder);
         Node { port: broker, process: run_broker(libraries, &folder), folder }
@@ -195,14 +214,8 @@ fn start_nodes(libraries: &Path, options: KafkaOptions) -> Vec<Node> {
     ports.iter().map(start).collect()
 }
 
-fn node_settings(
-    folder: &Path,
-    id: u16,
-    broker: u16,
-    controller: u16,
-    voters: &[String],
-) -> String {
-    let common = include_str!("../parts/kafka/server.properties");
+fn node_settings(data: &Path, id: u16, broker: u16, controller: u16, voters: &[String]) -> String {
+    let common = include_str!("../../tests/real/parts/kafka/server.properties");
     let replicas = replication_factor(voters.len());
     let in_sync = (replicas - 1).max(1);
     format!(
@@ -221,7 +234,7 @@ share.coordinator.state.topic.replication.factor={replicas}
 share.coordinator.state.topic.min.isr={in_sync}
 ",
         voters.join(","),
-        folder.join("data").display(),
+        data.display(),
     )
 }
 
@@ -248,7 +261,7 @@ fn run_broker(libraries: &Path, folder: &Path) -> Process {
     let logging = concat!(
         "-Dlog4j2.configurationFile=",
         env!("CARGO_MANIFEST_DIR"),
-        "/tests/real/parts/kafka/log4j2.properties"
+        "/../tests/real/parts/kafka/log4j2.properties"
     );
     let mut command = java(libraries);
     command
