@@ -42,7 +42,7 @@ pub(crate) struct Placement {
 pub(crate) struct Judgement {
     /// Why the whole run says nothing about the receiver.
     pub(crate) void: Option<String>,
-    /// Why latencies, and rates that the generator could not surpass, say nothing about the receiver.
+    /// Why latencies, and a rate that may be the generator's own, say nothing about the receiver.
     pub(crate) latency_void: Option<String>,
     /// What does not void a figure, and belongs beside it.
     pub(crate) notes: Vec<String>,

@@ -51,7 +51,7 @@ pub(crate) struct RunOptions {
     /// How long new requests are started [default: 10s, unless --requests is given]
     #[arg(help_heading = LOAD, long, value_parser = units::duration)]
     pub(crate) duration: Option<Duration>,
-    /// Before that, load for so long what counts in the ledger alone: not in rates or latencies
+    /// Load for so long before that; it counts in the ledger, not in rates or latencies
     #[arg(help_heading = LOAD, long, value_parser = units::duration, default_value = "0s")]
     pub(crate) warm_up: Duration,
     /// Stop after so many requests, those of the warm-up included

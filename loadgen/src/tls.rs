@@ -88,3 +88,6 @@ fn from_system() -> Result<RootCertStore, TlsError> {
 
 /// What gRPC speaks.
 const ALPN_HTTP2: &[u8] = b"h2";
+
+#[cfg(test)]
+mod tests;
