@@ -3,6 +3,7 @@
 //! Pure. opentelemetry-proto `docs/specification.md`, "OTLP/gRPC response": which codes ask for a
 //! retry, that RESOURCE_EXHAUSTED does so only with RetryInfo, and that a partial success is final.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -11,6 +12,7 @@ use prost::Message;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use crate::compression::inflate;
 use crate::ledger::Outcome;
 use crate::payload::GRPC_PREFIX_BYTES;
 
@@ -32,17 +34,21 @@ impl Answer {
         Self { outcome, retry_delay: None }
     }
 
-    /// The answer with `grpc-status` OK whose body is `body`, as framed by gRPC.
-    pub(crate) fn from_body(body: &[u8]) -> Self {
+    /// The answer with `grpc-status` OK whose body is `body`, as framed by gRPC; `encoding` is its
+    /// `grpc-encoding`. A receiver may compress what it was not asked to: grpc-go answers in the
+    /// encoding of the request.
+    pub(crate) fn from_body(body: &[u8], encoding: &[u8]) -> Self {
         // A body that cannot be read is INTERNAL to a gRPC client, whatever the receiver meant.
         let unreadable = Self::final_answer(Outcome::Rejected(Code::Internal));
         let Some((prefix, message)) = body.split_at_checked(GRPC_PREFIX_BYTES) else {
             return unreadable;
         };
-        if prefix[0] != 0 {
-            return unreadable;
-        }
-        let Ok(response) = ExportTraceServiceResponse::decode(message) else {
+        let message = match prefix[0] {
+            0 => Some(Cow::Borrowed(message)),
+            _ => inflate(encoding, message, RESPONSE_BYTES_MAX).map(Cow::Owned),
+        };
+        let decoded = message.map(|message| ExportTraceServiceResponse::decode(&*message));
+        let Some(Ok(response)) = decoded else {
             return unreadable;
         };
         let rejected = response.partial_success.map_or(0, |partial| partial.rejected_spans);
@@ -88,6 +94,8 @@ impl Answer {
     }
 }
 
+/// An answer is a few bytes, with an error message a few hundred.
+pub(crate) const RESPONSE_BYTES_MAX: usize = 64 << 10;
 /// Where the receiver names no delay.
 const RETRY_DELAY_DEFAULT: Duration = Duration::from_millis(100);
 /// A receiver cannot put a run to sleep for longer.
@@ -102,12 +110,13 @@ mod tests {
     use tonic_types::{ErrorDetails, StatusExt};
 
     use super::{Answer, RETRY_DELAY_DEFAULT, RETRY_DELAY_MAX};
+    use crate::compression::Compression;
     use crate::ledger::Outcome;
 
     /// An empty message is a full success, `rejected_spans` a partial one, all else unreadable.
     #[test]
     fn bodies_are_read() {
-        let outcome = |body: &[u8]| Answer::from_body(body).outcome;
+        let outcome = |body: &[u8]| Answer::from_body(body, b"identity").outcome;
         assert_eq!(outcome(&[0, 0, 0, 0, 0]), Outcome::Acknowledged);
         let partial = [0, 0, 0, 0, 4, 0x0a, 2, 0x08, 3];
         assert_eq!(outcome(&partial), Outcome::Partial { rejected: 3 });
@@ -115,6 +124,19 @@ mod tests {
         assert_eq!(outcome(&only_a_warning), Outcome::Acknowledged);
         for body in [&[][..], &[0, 0, 0, 0, 1, 0xff], &[1, 0, 0, 0, 0]] {
             assert_eq!(outcome(body), Outcome::Rejected(Code::Internal));
+        }
+    }
+
+    /// A compressed answer counts as what it says.
+    #[test]
+    fn compressed_bodies_are_read() {
+        for compression in [Compression::Gzip, Compression::Zstd] {
+            let encoding = compression.encoding().unwrap().as_bytes();
+            let compressed = |body: &[u8]| compression.compress(body).unwrap().unwrap();
+            let outcome = |body: &[u8]| Answer::from_body(&compressed(body), encoding).outcome;
+            assert_eq!(outcome(&[0, 0, 0, 0, 0]), Outcome::Acknowledged);
+            let partial = [0, 0, 0, 0, 4, 0x0a, 2, 0x08, 3];
+            assert_eq!(outcome(&partial), Outcome::Partial { rejected: 3 });
         }
     }
 

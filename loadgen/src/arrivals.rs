@@ -14,9 +14,9 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 
 use crate::bitmap::Bitmap;
 use crate::checksum::{Checksums, ScopeHash};
+use crate::content::SPANS_PER_TRACE_KEY;
 use crate::files::{DamageError, FileError, Format};
 use crate::ids::{RunId, SpanOrigin, TraceOrigin, WorkerId};
-use crate::payload::SPANS_PER_TRACE_KEY;
 
 /// Everything that arrived.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -179,11 +179,14 @@ fn judge(
     let spans_per_trace = spans_per_trace.unwrap_or(1);
     let root_sequence = trace.saturating_mul(spans_per_trace);
     let trace_end = root_sequence.saturating_add(spans_per_trace);
-    let sequence = SpanOrigin::read(&span.span_id)
+    let bad = SpanOrigin::read_bad(&span.span_id, &span.parent_span_id);
+    let sequence = bad
+        .or_else(|| SpanOrigin::read(&span.span_id))
         .filter(|origin| origin.worker == worker && origin.sequence <= SEQUENCE_MAX)
         .map(|origin| origin.sequence)
         .filter(|sequence| (root_sequence..trace_end).contains(sequence));
     let parent_fits = match SpanOrigin::read(&span.parent_span_id) {
+        Some(_) if bad.is_some() => true,
         Some(parent) => parent == SpanOrigin { worker, sequence: root_sequence },
         None => span.parent_span_id.is_empty() && sequence == Some(root_sequence),
     };

@@ -6,7 +6,7 @@
 //! prost's encoding, so the order of fields on the wire does not matter; that of attributes does.
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use prost::Message;
 
 use crate::ids::mix;
@@ -46,6 +46,8 @@ impl Checksums {
         span.parent_span_id.clear();
         span.start_time_unix_nano = 0;
         span.end_time_unix_nano = 0;
+        // The Collector writes a status of no content where there was none; they mean the same.
+        span.status.take_if(|status| *status == Status::default());
         let position = span.attributes.iter().position(|attribute| attribute.key == CHECKSUM_KEY);
         let carried = position.and_then(|position| {
             match span.attributes.remove(position).value.and_then(|value| value.value) {
@@ -77,7 +79,7 @@ fn absorb(hash: u64, bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 
     use super::Checksums;
 
@@ -87,6 +89,15 @@ mod tests {
         let mut checksums = Checksums::default();
         let scope = checksums.scope(&parts.0, &parts.1);
         checksums.strip(scope, &mut parts.2).0
+    }
+
+    /// An empty status is none, as the Collector writes it; one that says something counts.
+    #[test]
+    fn an_empty_status_is_none() {
+        let plain = checksum(|_, _, _| {});
+        assert_eq!(plain, checksum(|_, _, span| span.status = Some(Status::default())));
+        let failed = Status { code: 2, ..Status::default() };
+        assert_ne!(plain, checksum(|_, _, span| span.status = Some(failed.clone())));
     }
 
     /// Content changes the checksum wherever it is; ids and times do not.

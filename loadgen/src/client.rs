@@ -4,37 +4,23 @@
 //! next. It must never retry a request by itself: what an answer means is [`Answer`]'s business.
 
 use std::cell::Cell;
-use std::fmt;
 use std::io;
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time;
 use tonic::{Code, Status};
 
-use crate::answer::Answer;
-
-/// Where load goes: `http://host:port`, as in `OTEL_EXPORTER_OTLP_ENDPOINT`.
-#[derive(Clone, Debug)]
-pub(crate) struct Endpoint {
-    host: String,
-    port: u16,
-}
-
-/// An endpoint that cannot be used.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum EndpointError {
-    #[error("expected http://host:port")]
-    Malformed,
-    #[error("only http:// is supported, without TLS")]
-    Scheme,
-}
+use crate::answer::{Answer, RESPONSE_BYTES_MAX};
+use crate::endpoint::{Endpoint, Header};
+use crate::tls::Tls;
 
 /// A connection that could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -44,77 +30,68 @@ pub(crate) enum ConnectError {
     #[error("{0}")]
     Http2(#[from] h2::Error),
     #[error("{0}")]
-    Tcp(#[from] io::Error),
+    Io(#[from] io::Error),
+}
+
+/// What every connection of a run shares.
+pub(crate) struct Target {
+    pub(crate) endpoint: Endpoint,
+    /// Present when the endpoint is `https://`.
+    pub(crate) tls: Option<Tls>,
+    pub(crate) headers: Vec<Header>,
+    /// The value of `grpc-encoding`; `None` when the header is left out.
+    pub(crate) encoding: Option<&'static str>,
+    /// Of one attempt, as the receiver is told in `grpc-timeout`.
+    pub(crate) timeout: Duration,
 }
 
 /// A connection that is opened again when it has broken.
 pub(crate) struct Channel {
-    endpoint: Endpoint,
+    target: Arc<Target>,
     /// Everything of a request but its body.
     head: Request<()>,
     /// `None` until the first connection, and while there is none.
     sender: Mutex<Option<SendRequest<Bytes>>>,
     reconnects: Cell<u64>,
-}
-
-impl FromStr for Endpoint {
-    type Err = EndpointError;
-
-    fn from_str(text: &str) -> Result<Self, EndpointError> {
-        let uri: Uri = text.parse().map_err(|_| EndpointError::Malformed)?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some(_) => return Err(EndpointError::Scheme),
-            None => return Err(EndpointError::Malformed),
-        }
-        let host = uri.host().ok_or(EndpointError::Malformed)?;
-        if !matches!(uri.path(), "" | "/") {
-            return Err(EndpointError::Malformed);
-        }
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { host, port: uri.port_u16().unwrap_or(OTLP_GRPC_PORT) })
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.contains(':') {
-            true => write!(f, "http://[{}]:{}", self.host, self.port),
-            false => write!(f, "http://{}:{}", self.host, self.port),
-        }
-    }
+    is_local: Cell<bool>,
 }
 
 impl Channel {
-    /// A channel to `endpoint`, not yet connected. `timeout` is what requests tell the receiver in
-    /// `grpc-timeout`.
-    pub(crate) fn new(
-        endpoint: Endpoint,
-        encoding: Option<&'static str>,
-        timeout: Duration,
-    ) -> Self {
+    /// A channel to `target`, not yet connected.
+    pub(crate) fn new(target: Arc<Target>) -> Self {
+        let Target { endpoint, headers: own_headers, encoding, timeout, .. } = &*target;
         let mut head = Request::new(());
         *head.method_mut() = Method::POST;
         *head.version_mut() = Version::HTTP_2;
         *head.uri_mut() =
             format!("{endpoint}{EXPORT_PATH}").parse().expect("an endpoint and a path make a URI");
         let headers = head.headers_mut();
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        for Header { name, value } in own_headers {
+            headers.insert(name, value.clone());
+        }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        headers.insert("grpc-accept-encoding", HeaderValue::from_static("identity"));
         let timeout = HeaderValue::try_from(format!("{}m", timeout.as_millis().min(99_999_999)))
             .expect("digits and a letter make a header value");
         headers.insert("grpc-timeout", timeout);
         if let Some(encoding) = encoding {
             headers.insert("grpc-encoding", HeaderValue::from_static(encoding));
         }
-        Self { endpoint, head, sender: Mutex::new(None), reconnects: Cell::new(0) }
+        let (reconnects, is_local) = (Cell::new(0), Cell::new(false));
+        Self { target, head, sender: Mutex::new(None), reconnects, is_local }
     }
 
     /// Opens the connection. Called once, before the first request.
     pub(crate) async fn connect(&self) -> Result<(), ConnectError> {
-        *self.sender.lock().await = Some(open(&self.endpoint).await?);
+        *self.sender.lock().await = Some(self.open().await?);
         Ok(())
+    }
+
+    /// True when the receiver is on this host.
+    pub(crate) fn is_local(&self) -> bool {
+        self.is_local.get()
     }
 
     /// How often the connection was opened again.
@@ -151,7 +128,7 @@ impl Channel {
             return sender;
         }
         loop {
-            if let Ok(sender) = open(&self.endpoint).await {
+            if let Ok(sender) = self.open().await {
                 self.reconnects.update(|reconnects| reconnects + 1);
                 *current = Some(sender.clone());
                 return sender;
@@ -159,23 +136,37 @@ impl Channel {
             time::sleep(RECONNECT_DELAY).await;
         }
     }
+
+    async fn open(&self) -> Result<SendRequest<Bytes>, ConnectError> {
+        let handshake = async {
+            let Target { endpoint, tls, .. } = &*self.target;
+            let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
+            stream.set_nodelay(true)?;
+            let receiver = stream.peer_addr()?.ip();
+            self.is_local.set(receiver.is_loopback() || receiver == stream.local_addr()?.ip());
+            match tls {
+                None => handshake(stream).await,
+                Some(tls) => handshake(tls.connect(&endpoint.host, stream).await?).await,
+            }
+        };
+        time::timeout(CONNECT_TIMEOUT, handshake).await.unwrap_or(Err(ConnectError::Deadline))
+    }
 }
 
-async fn open(endpoint: &Endpoint) -> Result<SendRequest<Bytes>, ConnectError> {
-    let handshake = async {
-        let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = h2::client::Builder::new()
-            .enable_push(false)
-            // The window also sets h2's budget for tiny frames, and every answer is one.
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .handshake::<_, Bytes>(stream)
-            .await?;
-        // How a connection ends is seen by the requests on it.
-        tokio::task::spawn_local(async { connection.await.unwrap_or_default() });
-        Ok(sender)
-    };
-    time::timeout(CONNECT_TIMEOUT, handshake).await.unwrap_or(Err(ConnectError::Deadline))
+/// Starts HTTP/2 on `stream`, and the task that drives it.
+async fn handshake<S>(stream: S) -> Result<SendRequest<Bytes>, ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let (sender, connection) = h2::client::Builder::new()
+        .enable_push(false)
+        // The window also sets h2's budget for tiny frames, and every answer is one.
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .handshake::<_, Bytes>(stream)
+        .await?;
+    // How a connection ends is seen by the requests on it.
+    tokio::task::spawn_local(async { connection.await.unwrap_or_default() });
+    Ok(sender)
 }
 
 /// Reads a response to its end: `grpc-status` is in the trailers, or in the headers of a response
@@ -201,7 +192,10 @@ fn judge(
 ) -> Answer {
     let in_trailers = trailers.and_then(Status::from_header_map);
     match in_trailers.or_else(|| Status::from_header_map(headers)) {
-        Some(status) if status.code() == Code::Ok => Answer::from_body(body),
+        Some(status) if status.code() == Code::Ok => {
+            let encoding = headers.get("grpc-encoding").map_or(&[][..], HeaderValue::as_bytes);
+            Answer::from_body(body, encoding)
+        }
         Some(status) => Answer::from_status(&status),
         None => Answer::from_http(http_status),
     }
@@ -219,34 +213,18 @@ fn broken(error: &h2::Error) -> Answer {
 /// The method that takes traces, as a path.
 pub(crate) const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const USER_AGENT: &str = concat!("loadgen/", env!("CARGO_PKG_VERSION"));
-const OTLP_GRPC_PORT: u16 = 4317;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Often enough to be there soon after a restart, seldom enough to not hinder it.
 const RECONNECT_DELAY: Duration = Duration::from_millis(100);
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
-/// An answer is a few bytes, with an error message a few hundred.
-const RESPONSE_BYTES_MAX: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderValue, StatusCode};
     use tonic::Code;
 
-    use super::{Endpoint, EndpointError, judge};
+    use super::judge;
     use crate::ledger::Outcome;
-
-    /// Host and port are read, the port defaults to OTLP's, and what cannot work is refused.
-    #[test]
-    fn endpoints_are_read() {
-        let shown = |text: &str| text.parse::<Endpoint>().map(|endpoint| endpoint.to_string());
-        assert_eq!(shown("http://localhost:1").as_deref(), Ok("http://localhost:1"));
-        assert_eq!(shown("http://localhost/").as_deref(), Ok("http://localhost:4317"));
-        assert_eq!(shown("http://[::1]:9").as_deref(), Ok("http://[::1]:9"));
-        assert_eq!(shown("https://localhost"), Err(EndpointError::Scheme));
-        for text in ["localhost:4317", "http://", "http://localhost/v1/traces"] {
-            assert!(shown(text).is_err(), "{text}");
-        }
-    }
 
     /// The status is found in trailers and in headers; without one, HTTP's own counts.
     #[test]

@@ -1,9 +1,12 @@
-//! Compression of request bodies. Ids are new in every request, so each is compressed when it is
-//! sent: with a compression chosen, the generator's speed is the compressor's.
+//! Compression of request bodies, and of the answers that some receivers compress.
+//!
+//! Ids are new in every request, so each is compressed when it is sent: with a compression chosen,
+//! the generator's speed is the compressor's.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use bytes::Bytes;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
 use crate::payload::{GRPC_PREFIX_BYTES, grpc_prefix};
@@ -51,11 +54,23 @@ impl Compression {
     }
 }
 
+/// The content of `message`, which its sender compressed and named so in `grpc-encoding`, up to
+/// `bytes_max`; `None` when it is not that.
+pub(crate) fn inflate(encoding: &[u8], message: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
+    let mut inflated = Vec::new();
+    let limit = bytes_max as u64;
+    let read = match encoding {
+        b"gzip" => GzDecoder::new(message).take(limit).read_to_end(&mut inflated),
+        b"zstd" => zstd::Decoder::new(message)
+            .and_then(|decoder| decoder.take(limit).read_to_end(&mut inflated)),
+        _ => return None,
+    };
+    read.ok().map(|_| inflated)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
-    use super::Compression;
+    use super::{Compression, inflate};
     use crate::payload::GRPC_PREFIX_BYTES;
 
     /// A compressed message carries the flag and its new length, and inflates to the original.
@@ -70,14 +85,12 @@ mod tests {
             let (prefix, message) = framed.split_at(GRPC_PREFIX_BYTES);
             assert_eq!(prefix[0], 1);
             assert_eq!(prefix[1..], (message.len() as u32).to_be_bytes());
-            let mut inflated = Vec::new();
-            match compression {
-                Compression::Gzip => {
-                    flate2::read::GzDecoder::new(message).read_to_end(&mut inflated).unwrap();
-                }
-                _ => inflated = zstd::stream::decode_all(message).unwrap(),
-            }
-            assert_eq!(inflated, body[GRPC_PREFIX_BYTES..]);
+            let encoding = compression.encoding().unwrap().as_bytes();
+            let original = &body[GRPC_PREFIX_BYTES..];
+            assert_eq!(inflate(encoding, message, 1_000).as_deref(), Some(original));
+            assert_eq!(inflate(encoding, message, 10).as_deref(), Some(&original[..10]));
+            assert_eq!(inflate(encoding, original, 1_000), None);
         }
+        assert_eq!(inflate(b"snappy", b"", 1_000), None);
     }
 }

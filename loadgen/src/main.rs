@@ -11,14 +11,21 @@
 
 mod answer;
 mod arrivals;
+mod bad_spans;
 mod bitmap;
 mod checksum;
 mod client;
 mod compression;
+mod content;
+mod endpoint;
 mod files;
 mod ids;
+mod judgement;
 mod latency;
+mod layout;
 mod ledger;
+mod machine;
+mod manifest;
 mod options;
 mod pacer;
 mod payload;
@@ -30,6 +37,7 @@ mod schedule;
 mod script;
 mod signals;
 mod sink;
+mod tls;
 #[cfg(feature = "kafka")]
 mod topic;
 mod units;

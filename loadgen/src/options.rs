@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::client::Endpoint;
 use crate::compression::Compression;
+use crate::content::Profile;
+use crate::endpoint::{Endpoint, Header};
 use crate::ids::RunId;
 use crate::payload::FieldOrder;
+use crate::schedule::ArrivalProcess;
 use crate::units;
 
 /// Load, ledger and sink for any OTLP trace receiver.
@@ -33,73 +35,111 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct RunOptions {
-    /// Receiver of the load
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", default_value = "http://localhost:4317")]
-    pub(crate) endpoint: Endpoint,
-    /// Open loop: spans per second at fixed intervals, whatever the receiver does (100k, 2.5M)
-    #[arg(long, value_parser = units::count, default_value = "10k", conflicts_with = "in_flight")]
+    #[command(flatten)]
+    pub(crate) target: TargetOptions,
+    /// Open loop: spans per second, whatever the receiver does (100k, 2.5M)
+    #[arg(help_heading = LOAD, long, value_parser = units::count, default_value = "10k")]
+    #[arg(conflicts_with = "in_flight")]
     pub(crate) rate: f64,
+    /// When the requests of an open loop start
+    #[arg(help_heading = LOAD, long, value_enum, default_value_t, conflicts_with = "in_flight")]
+    pub(crate) arrivals: ArrivalProcess,
     /// Closed loop instead: so many requests in flight, the next when one is answered
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(help_heading = LOAD, long, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) in_flight: Option<u32>,
     /// How long new requests are started [default: 10s, unless --requests is given]
-    #[arg(long, value_parser = units::duration)]
+    #[arg(help_heading = LOAD, long, value_parser = units::duration)]
     pub(crate) duration: Option<Duration>,
-    /// Stop after so many requests
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Load for so long before that; it counts in the ledger, not in rates or latencies
+    #[arg(help_heading = LOAD, long, value_parser = units::duration, default_value = "0s")]
+    pub(crate) warm_up: Duration,
+    /// Stop after so many requests, those of the warm-up included
+    #[arg(help_heading = LOAD, long, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) requests: Option<u64>,
-    /// Connections, each with many streams
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4096))]
-    pub(crate) connections: u16,
     /// Threads that the connections are dealt out to
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(help_heading = LOAD, long, default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: u16,
     #[command(flatten)]
     pub(crate) shape: ShapeOptions,
+    /// Call the run void, with exit code 3, also when its latencies are, or when generator and
+    /// receiver share too few cores
+    #[arg(help_heading = REPORT, long)]
+    pub(crate) strict: bool,
+    /// Put a fact into the report, such as broker.acks=all; repeatable
+    #[arg(help_heading = REPORT, long, value_name = "KEY=VALUE", value_parser = note)]
+    pub(crate) note: Vec<(String, String)>,
+    /// Write the report as JSON, `-` for stdout in place of the table
+    #[arg(help_heading = REPORT, long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write what became of every request, for `loadgen verify`
+    #[arg(help_heading = REPORT, long, value_name = "FILE")]
+    pub(crate) ledger: Option<PathBuf>,
+}
+
+/// Where requests go, and how answers are taken.
+#[derive(Args, Debug)]
+pub(crate) struct TargetOptions {
+    /// Receiver of the load: http://HOST:PORT, or https:// for TLS
+    #[arg(help_heading = RECEIVER, long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    #[arg(default_value = "http://localhost:4317")]
+    pub(crate) endpoint: Endpoint,
+    /// Header of every request, value percent-encoded; repeatable, or a list with commas
+    #[arg(help_heading = RECEIVER, long, env = "OTEL_EXPORTER_OTLP_HEADERS")]
+    #[arg(value_name = "NAME=VALUE", value_delimiter = ',', hide_env_values = true)]
+    pub(crate) header: Vec<Header>,
+    /// Certificates (PEM) to trust with https://, in place of the system's
+    #[arg(help_heading = RECEIVER, long, env = "OTEL_EXPORTER_OTLP_CERTIFICATE")]
+    #[arg(value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Connections, each with many streams
+    #[arg(help_heading = RECEIVER, long, default_value_t = 8)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) connections: u16,
     /// Compress request bodies
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(help_heading = RECEIVER, long, value_enum, default_value_t)]
     pub(crate) compression: Compression,
     /// Deadline of one attempt
-    #[arg(long, value_parser = units::duration, default_value = "10s")]
+    #[arg(help_heading = RECEIVER, long, value_parser = units::duration, default_value = "10s")]
     pub(crate) timeout: Duration,
     /// Send a refused or unanswered request again, with the same spans, for so long; RetryInfo is
     /// honoured [without a value: 60s]
-    #[arg(
-        long,
-        value_name = "FOR",
-        value_parser = units::duration,
-        num_args = 0..=1,
-        default_missing_value = "60s"
-    )]
+    #[arg(help_heading = RECEIVER, long, value_name = "FOR", value_parser = units::duration)]
+    #[arg(num_args = 0..=1, default_missing_value = "60s")]
     pub(crate) retry: Option<Duration>,
-    /// Write the report as JSON, `-` for stdout in place of the table
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
-    /// Write what became of every request, for `loadgen verify`
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ledger: Option<PathBuf>,
 }
 
 /// What requests look like.
 #[derive(Args, Debug)]
 pub(crate) struct ShapeOptions {
+    /// Kind of span [default: std, or the one for --span-bytes]
+    #[arg(help_heading = SPANS, long, value_enum)]
+    pub(crate) profile: Option<Profile>,
+    /// Encoded size of a span [default: that of its profile]
+    #[arg(help_heading = SPANS, long, value_name = "BYTES")]
+    pub(crate) span_bytes: Option<usize>,
     /// Spans in a request
-    #[arg(long, default_value_t = 512, value_name = "N")]
+    #[arg(help_heading = SPANS, long, default_value_t = 512, value_name = "N")]
     pub(crate) spans_per_request: u32,
-    /// Spans in a trace: a multiple or a divisor of the spans in a request
-    #[arg(long, default_value_t = 8, value_name = "N")]
+    /// Spans in a trace; a trace may begin and end anywhere in a request
+    #[arg(help_heading = SPANS, long, default_value_t = 8, value_name = "N")]
     pub(crate) spans_per_trace: u32,
-    /// Encoded size of a span
-    #[arg(long, default_value_t = 290, value_name = "BYTES")]
-    pub(crate) span_bytes: usize,
-    /// Order of fields on the wire: as SDKs encode, or as the Collector does
-    #[arg(long, value_enum, default_value_t = FieldOrder::Ascending)]
+    /// Mix the spans of a request's traces, in place of one trace after the other
+    #[arg(help_heading = SPANS, long)]
+    pub(crate) interleave: bool,
+    /// Make one span in N deliberately bad, which a receiver should reject: it has no span id
+    #[arg(help_heading = SPANS, long, value_name = "1/N", value_parser = one_in)]
+    pub(crate) bad_spans: Option<u32>,
+    /// Order of fields on the wire
+    #[arg(help_heading = SPANS, long, value_enum, default_value_t = FieldOrder::Ascending)]
     pub(crate) field_order: FieldOrder,
-    /// Chooses the content of spans
-    #[arg(long, default_value_t = 0)]
+    /// Chooses the content of spans, and random arrivals
+    #[arg(help_heading = SPANS, long, default_value_t = 0)]
     pub(crate) seed: u64,
     /// Number of the run in every trace id, eight hexadecimal digits [default: random]
-    #[arg(long, value_parser = run_id)]
+    #[arg(help_heading = SPANS, long, value_parser = run_id)]
     pub(crate) run_id: Option<RunId>,
 }
 
@@ -191,6 +231,22 @@ fn run_id(text: &str) -> Result<RunId, std::num::ParseIntError> {
     u32::from_str_radix(text, 16).map(RunId)
 }
 
+/// Reads `1/1000` as 1000.
+fn one_in(text: &str) -> Result<u32, &'static str> {
+    let every = text.strip_prefix("1/").and_then(|every| every.parse().ok());
+    every.filter(|every| *every > 0).ok_or("expected 1/N, such as 1/1000")
+}
+
+fn note(text: &str) -> Result<(String, String), &'static str> {
+    let note = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    let (key, value) = note.ok_or("expected KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+const RECEIVER: &str = "Receiver";
+const LOAD: &str = "Load";
+const SPANS: &str = "Spans";
+const REPORT: &str = "Report";
 const EXIT_CODES: &str = "Exit codes: 0 fine, 1 spans lost or corrupt, 2 wrong usage or a file \
 that cannot be read or written, 3 void: the run says nothing about the receiver";
 
@@ -212,11 +268,35 @@ mod tests {
         let parse = |args: &str| Options::try_parse_from(args.split(' '));
         assert!(parse("loadgen run --rate 1k --in-flight 3").is_err());
         let retry = |args| match parse(args).unwrap().command {
-            Command::Run(run) => run.retry.map(|retry| retry.as_secs()),
+            Command::Run(run) => run.target.retry.map(|retry| retry.as_secs()),
             _ => None,
         };
         assert_eq!(retry("loadgen run"), None);
         assert_eq!(retry("loadgen run --retry --in-flight 3"), Some(60));
         assert_eq!(retry("loadgen run --retry 5m"), Some(300));
+    }
+
+    /// Headers and notes may be repeated, headers also be listed, and each is kept.
+    #[test]
+    fn repeated_options_add_up() {
+        let args = "loadgen run --header a=1,b=2 --note k=v --header c=x%2Cy --note l=w=z";
+        let Command::Run(run) = Options::try_parse_from(args.split(' ')).unwrap().command else {
+            panic!("not a run");
+        };
+        let headers: Vec<_> =
+            run.target.header.iter().map(|header| (header.name.as_str(), &header.value)).collect();
+        assert!(headers.iter().map(|(name, _)| *name).eq(["a", "b", "c"]));
+        assert_eq!(headers[2].1, "x,y");
+        let notes = [("k", "v"), ("l", "w=z")];
+        assert_eq!(run.note, notes.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    }
+
+    /// One bad span in so many: nothing else is understood.
+    #[test]
+    fn bad_spans_are_one_in_so_many() {
+        assert_eq!(super::one_in("1/1000"), Ok(1_000));
+        for text in ["1/0", "1000", "2/1000", "1/", "0.1"] {
+            assert!(super::one_in(text).is_err(), "{text}");
+        }
     }
 }

@@ -27,8 +27,8 @@ impl Pacer {
         Self { schedule, released: AtomicU64::new(0), stopped: AtomicBool::new(false), bells }
     }
 
-    pub(crate) fn schedule(&self) -> Schedule {
-        self.schedule
+    pub(crate) fn schedule(&self) -> &Schedule {
+        &self.schedule
     }
 
     /// Releases `request_count` requests, the first at `start`. The body of the pacer's thread.
@@ -73,12 +73,16 @@ mod tests {
     use std::time::Instant;
 
     use super::Pacer;
-    use crate::schedule::Schedule;
+    use crate::schedule::{ArrivalProcess, Schedule};
+
+    fn schedule(requests_per_second: f64) -> Schedule {
+        Schedule::new(ArrivalProcess::Fixed, 0, requests_per_second, 1)
+    }
 
     /// Every request is released, to whichever worker it belongs.
     #[tokio::test]
     async fn every_request_is_released() {
-        let pacer = Pacer::new(Schedule::new(1e6, 1), 3);
+        let pacer = Pacer::new(schedule(1e6), 3);
         pacer.run(Instant::now(), 10);
         for request in 0..10 {
             pacer.wait(request).await;
@@ -88,7 +92,7 @@ mod tests {
     /// A stop frees those who wait for what will never be released.
     #[tokio::test]
     async fn a_stop_ends_every_wait() {
-        let pacer = Pacer::new(Schedule::new(1.0, 1), 2);
+        let pacer = Pacer::new(schedule(1.0), 2);
         pacer.stop();
         pacer.wait(1_000).await;
         pacer.wait(1_001).await;

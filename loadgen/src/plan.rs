@@ -1,20 +1,19 @@
 //! What a run does, settled before it starts and shared by every thread of it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::client::Endpoint;
+use crate::client::Target;
 use crate::compression::Compression;
 use crate::pacer::Pacer;
 use crate::payload::Payload;
 
 /// Everything a worker needs to know.
 pub(crate) struct Plan {
-    pub(crate) endpoint: Endpoint,
+    pub(crate) target: Arc<Target>,
     pub(crate) payload: Payload,
     pub(crate) compression: Compression,
-    /// Of one attempt.
-    pub(crate) timeout: Duration,
     /// How long after its first attempt a request may be retried; `None` counts refusals instead.
     pub(crate) retry_within: Option<Duration>,
     pub(crate) worker_count: usize,
@@ -24,7 +23,9 @@ pub(crate) struct Plan {
     pub(crate) in_flight_max: u32,
     /// `None` when only the duration ends the run.
     pub(crate) request_count: Option<u64>,
-    /// `None` when only the number of requests ends the run.
+    /// Requests that start before this has passed are not measured.
+    pub(crate) warm_up: Duration,
+    /// Warm-up included; `None` when only the number of requests ends the run.
     pub(crate) duration: Option<Duration>,
     pub(crate) interrupted: AtomicBool,
 }

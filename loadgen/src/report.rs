@@ -7,16 +7,23 @@ use std::fmt::{self, Display, Write as _};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::bad_spans::BadSpanTotals;
 use crate::compression::Compression;
+use crate::content::Profile;
+use crate::judgement::{Evidence, Judgement, Placement};
 use crate::latency::Percentiles;
 use crate::ledger::SpanTotals;
+use crate::machine;
+use crate::manifest::Manifest;
 use crate::options::RunOptions;
 use crate::payload::FieldOrder;
 use crate::plan::Plan;
-use crate::run::Measured;
+use crate::run::{Effort, Measured};
+use crate::schedule::ArrivalProcess;
 use crate::verify::Verdict;
 
 /// The report of `loadgen run`.
@@ -32,15 +39,25 @@ pub(crate) struct RunReport {
     threads: u16,
     spans_per_request: u32,
     spans_per_trace: u32,
+    interleaved: bool,
+    profile: Profile,
     span_bytes: usize,
     field_order: FieldOrder,
     compression: Compression,
     elapsed_seconds: f64,
+    warm_up_seconds: f64,
+    /// From the end of the warm-up to the last answer: what rates are over.
+    measured_seconds: f64,
     requests: u64,
     spans: SpanTotals,
     /// Spans that an open loop owed and did not send: the receiver did not keep up.
     spans_not_sent: u64,
+    /// Present when some spans were deliberately bad.
+    bad_spans: Option<BadSpanTotals>,
+    /// After the warm-up.
     acknowledged_spans_per_second: f64,
+    /// Absent where the system does not tell.
+    generator: Option<GeneratorUsage>,
     retries: u64,
     reconnects: u64,
     /// Of acknowledged requests, in microseconds, from the intended start.
@@ -51,9 +68,24 @@ pub(crate) struct RunReport {
     lateness_us: Percentiles,
     /// Why latency says nothing about the receiver; empty when it does.
     latency_void: Option<String>,
+    /// True when void latencies, or shared cores, are to void the run.
+    strict: bool,
     /// Why the whole run says nothing about the receiver.
     void: Option<String>,
+    /// What does not void a figure, and belongs beside it.
+    notes: Vec<String>,
     arrival: &'static str,
+    manifest: Manifest,
+}
+
+/// What the threads that generate spent after the warm-up.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct GeneratorUsage {
+    cpu_seconds: f64,
+    /// Per span generated, patched, sent and answered.
+    cpu_us_per_span: f64,
+    /// Part of the time that the threads were on a core.
+    busy: f64,
 }
 
 /// How requests were started.
@@ -61,7 +93,7 @@ pub(crate) struct RunReport {
 #[serde(rename_all = "lowercase", tag = "loop")]
 enum Load {
     Closed { in_flight: u32 },
-    Open { spans_per_second: f64 },
+    Open { spans_per_second: f64, arrivals: ArrivalProcess },
 }
 
 impl RunReport {
@@ -70,17 +102,33 @@ impl RunReport {
         let spans = measured.ledger.totals();
         let requests = spans.generated / u64::from(shape.spans_per_request);
         let load = match plan.pacer {
-            Some(_) => Load::Open { spans_per_second: options.rate },
+            Some(_) => Load::Open { spans_per_second: options.rate, arrivals: options.arrivals },
             None => Load::Closed { in_flight: plan.in_flight_max },
         };
         let owed = plan.request_count.filter(|_| plan.pacer.is_some());
-        let elapsed_seconds = measured.elapsed.as_secs_f64();
+        let measured_for = measured.elapsed.saturating_sub(plan.warm_up);
+        let generator = GeneratorUsage::new(measured);
         let latency_us = measured.latencies.corrected();
         let lateness_us = measured.latencies.lateness();
+        let judgement = Judgement::new(&Evidence {
+            is_strict: options.strict,
+            acknowledged: spans.acknowledged,
+            measured: measured.measured.generated,
+            measured_for,
+            latency_p99: latency_us.p99,
+            lateness_p99: lateness_us.p99,
+            busy: generator.map(|generator| generator.busy),
+            placement: Placement {
+                receiver_is_local: measured.receiver_is_local,
+                generator_threads: usize::from(options.threads).min(plan.worker_count),
+                cores: machine::cores(),
+                cores_allowed: machine::cores_allowed(),
+            },
+        });
         Self {
             loadgen_version: env!("CARGO_PKG_VERSION"),
             debug_build: cfg!(debug_assertions),
-            endpoint: plan.endpoint.to_string(),
+            endpoint: plan.target.endpoint.to_string(),
             run: shape.run.to_string(),
             seed: shape.seed,
             load,
@@ -88,50 +136,64 @@ impl RunReport {
             threads: options.threads,
             spans_per_request: shape.spans_per_request,
             spans_per_trace: shape.spans_per_trace,
+            interleaved: shape.interleaved,
+            profile: shape.profile,
             span_bytes: shape.span_bytes,
             field_order: shape.field_order,
             compression: plan.compression,
-            elapsed_seconds,
+            elapsed_seconds: measured.elapsed.as_secs_f64(),
+            warm_up_seconds: plan.warm_up.as_secs_f64(),
+            measured_seconds: measured_for.as_secs_f64(),
             requests,
             spans_not_sent: owed.map_or(0, |owed| owed - requests)
                 * u64::from(shape.spans_per_request),
-            acknowledged_spans_per_second: spans.acknowledged as f64 / elapsed_seconds,
+            bad_spans: BadSpanTotals::new(&measured.ledger, shape),
+            acknowledged_spans_per_second: per_second(measured.measured.acknowledged, measured_for),
+            generator,
             retries: measured.retries,
             reconnects: measured.reconnects,
             latency_us,
             latency_uncorrected_us: measured.latencies.uncorrected(),
             lateness_us,
-            latency_void: latency_void(&latency_us, &lateness_us),
-            void: (spans.acknowledged == 0).then(|| "no span was acknowledged".to_owned()),
+            latency_void: judgement.latency_void,
+            strict: options.strict,
+            void: judgement.void,
+            notes: judgement.notes,
             arrival: "not verified",
+            manifest: Manifest::of_run(options, plan),
             spans,
         }
     }
 
-    /// True when the run says nothing about the receiver.
+    /// True when the run says nothing about the receiver; under `--strict` also when its latencies
+    /// say nothing.
     pub(crate) fn is_void(&self) -> bool {
-        self.void.is_some()
+        self.void.is_some() || (self.strict && self.latency_void.is_some())
     }
 }
 
-/// Latency is void where the generator itself was late: its 99th percentile of lateness may be a
-/// millisecond or a tenth of the latency reported, whichever is more.
-fn latency_void(latency: &Percentiles, lateness: &Percentiles) -> Option<String> {
-    let limit = (latency.p99 / 10.0).max(LATENESS_MICROS_MAX);
-    (lateness.p99 > limit).then(|| {
-        format!(
-            "requests started late: p99 of lateness {:.0} us, limit {limit:.0} us",
-            lateness.p99
-        )
-    })
+impl GeneratorUsage {
+    fn new(measured: &Measured) -> Option<Self> {
+        let Effort { cpu, wall } = measured.effort?;
+        let spans = measured.measured.generated;
+        (spans > 0).then(|| Self {
+            cpu_seconds: cpu.as_secs_f64(),
+            cpu_us_per_span: cpu.as_secs_f64() * 1e6 / spans as f64,
+            busy: cpu.as_secs_f64() / wall.as_secs_f64(),
+        })
+    }
+}
+
+fn per_second(count: u64, over: Duration) -> f64 {
+    if over.is_zero() { 0.0 } else { count as f64 / over.as_secs_f64() }
 }
 
 impl Display for RunReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { spans, latency_us, latency_uncorrected_us, lateness_us, .. } = self;
         match self.load {
-            Load::Open { spans_per_second } => {
-                write!(f, "open loop, {spans_per_second:.0} spans/s offered")?;
+            Load::Open { spans_per_second, arrivals } => {
+                write!(f, "open loop, {spans_per_second:.0} spans/s offered, {arrivals} arrivals")?;
             }
             Load::Closed { in_flight } => write!(f, "closed loop, {in_flight} requests in flight")?,
         }
@@ -146,11 +208,30 @@ impl Display for RunReport {
             self.elapsed_seconds,
             if self.debug_build { ", DEBUG BUILD" } else { "" },
         )?;
+        if self.warm_up_seconds > 0.0 {
+            writeln!(f, "the first {} s not measured", self.warm_up_seconds)?;
+        }
         writeln!(f, "\nacknowledged {:>13.0} spans/s", self.acknowledged_spans_per_second)?;
+        if let Some(GeneratorUsage { cpu_us_per_span, busy, .. }) = self.generator {
+            let busy = busy * 100.0;
+            writeln!(f, "generator    {cpu_us_per_span:>13.3} CPU-us per span, {busy:.0} % busy")?;
+        }
         writeln!(f, "\n{:<24} {:>12} spans", "generated", spans.generated)?;
         write_totals(f, spans)?;
         if self.spans_not_sent > 0 {
             writeln!(f, "{:<24} {:>12} (owed by the schedule)", "not sent", self.spans_not_sent)?;
+        }
+        if let Some(bad) = &self.bad_spans {
+            writeln!(
+                f,
+                "{:<24} {:>12} rejected {}, accepted {}, undecided {}; good ones rejected {}",
+                "bad spans, as asked",
+                bad.generated,
+                bad.rejected,
+                bad.accepted,
+                bad.undecided,
+                bad.good_rejected,
+            )?;
         }
         writeln!(f, "retries {}, reconnects {}", self.retries, self.reconnects)?;
 
@@ -167,6 +248,9 @@ impl Display for RunReport {
         }
         if let Some(reason) = &self.void {
             writeln!(f, "the run is VOID: {reason}")?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
         }
         write!(f, "arrival {}", self.arrival)
     }
@@ -224,23 +308,5 @@ pub(crate) fn publish<R: Display + Serialize>(report: &R, json: Option<&Path>) -
             fs::write(path, document)?;
             writeln!(stdout, "{report}")
         }
-    }
-}
-
-/// Within what a sleeping thread can be expected to wake.
-const LATENESS_MICROS_MAX: f64 = 1_000.0;
-
-#[cfg(test)]
-mod tests {
-    use super::latency_void;
-    use crate::latency::Percentiles;
-
-    /// A late generator voids its latencies, unless lateness is small beside them.
-    #[test]
-    fn lateness_voids_latency() {
-        let p99 = |p99| Percentiles { p99, ..Percentiles::default() };
-        assert_eq!(latency_void(&p99(2_000.0), &p99(900.0)), None);
-        assert_eq!(latency_void(&p99(50_000.0), &p99(4_000.0)), None);
-        assert!(latency_void(&p99(5_000.0), &p99(1_100.0)).is_some());
     }
 }

@@ -17,12 +17,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time;
 
-use crate::client::ConnectError;
+use crate::client::{ConnectError, Target};
+use crate::content::Profile;
 use crate::files::FileError;
 use crate::ids::{RunId, mix};
 use crate::latency::Latencies;
 use crate::ledger::Ledger;
-use crate::options::RunOptions;
+use crate::machine;
+use crate::options::{RunOptions, ShapeOptions};
 use crate::pacer::Pacer;
 use crate::payload::{Payload, Shape, ShapeError};
 use crate::plan::Plan;
@@ -30,7 +32,8 @@ use crate::progress::Progress;
 use crate::report::RunReport;
 use crate::schedule::Schedule;
 use crate::signals;
-use crate::worker::{Worker, WorkerResult};
+use crate::tls::{Tls, TlsError};
+use crate::worker::{MeasuredSpans, Worker, WorkerResult};
 
 /// A run that did not take place, or whose ledger could not be kept.
 #[derive(Debug, thiserror::Error)]
@@ -43,15 +46,31 @@ pub(crate) enum RunError {
     Runtime(#[from] std::io::Error),
     #[error(transparent)]
     Shape(#[from] ShapeError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// What a run measured, before it is judged.
 pub(crate) struct Measured {
     pub(crate) ledger: Ledger,
     pub(crate) latencies: Latencies,
+    /// Spans of requests that were meant to start after the warm-up.
+    pub(crate) measured: MeasuredSpans,
+    /// Warm-up included.
     pub(crate) elapsed: Duration,
+    /// Of the generator's threads; `None` where the system does not tell.
+    pub(crate) effort: Option<Effort>,
     pub(crate) retries: u64,
     pub(crate) reconnects: u64,
+    pub(crate) receiver_is_local: bool,
+}
+
+/// What generator threads spent after the warm-up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Effort {
+    pub(crate) cpu: Duration,
+    /// Added up over threads: the most that they could have spent.
+    pub(crate) wall: Duration,
 }
 
 /// Carries the run out, writes its ledger, and reports.
@@ -65,44 +84,64 @@ pub(crate) fn run(options: &RunOptions) -> Result<RunReport, RunError> {
 }
 
 fn plan(options: &RunOptions) -> Result<Plan, RunError> {
-    let shape = &options.shape;
-    let payload = Payload::new(Shape {
-        run: shape.run_id.unwrap_or_else(random_run_id),
-        spans_per_request: shape.spans_per_request,
-        spans_per_trace: shape.spans_per_trace,
-        span_bytes: shape.span_bytes,
-        field_order: shape.field_order,
-        seed: shape.seed,
-    })?;
+    let target = &options.target;
+    let payload = Payload::new(shape(&options.shape))?;
+    let Shape { spans_per_request, seed, .. } = *payload.shape();
     let duration = match (options.duration, options.requests) {
         (None, None) => Some(DURATION_DEFAULT),
         (duration, _) => duration,
     };
+    let duration = duration.map(|duration| options.warm_up + duration);
     // A connection without a request to carry would be idle.
     let worker_count = match options.in_flight {
-        Some(in_flight) => usize::from(options.connections).min(in_flight as usize),
-        None => usize::from(options.connections),
+        Some(in_flight) => usize::from(target.connections).min(in_flight as usize),
+        None => usize::from(target.connections),
     };
-    let schedule = Schedule::new(options.rate, shape.spans_per_request);
+    let schedule = Schedule::new(options.arrivals, seed, options.rate, spans_per_request);
     let is_open_loop = options.in_flight.is_none();
     let scheduled = duration.filter(|_| is_open_loop);
     let scheduled = scheduled.map(|duration| schedule.requests_within(duration));
     let request_count = scheduled.into_iter().chain(options.requests).min();
     Ok(Plan {
-        endpoint: options.endpoint.clone(),
-        compression: options.compression,
-        timeout: options.timeout,
-        retry_within: options.retry,
+        target: Arc::new(Target {
+            endpoint: target.endpoint.clone(),
+            tls: match target.endpoint.is_secure {
+                true => Some(Tls::new(target.certificate.as_deref())?),
+                false => None,
+            },
+            headers: target.header.clone(),
+            encoding: target.compression.encoding(),
+            timeout: target.timeout,
+        }),
+        compression: target.compression,
+        retry_within: target.retry,
         worker_count,
         pacer: is_open_loop.then(|| Pacer::new(schedule, worker_count)),
         in_flight_max: options
             .in_flight
-            .unwrap_or_else(|| in_flight_max(worker_count, payload.body_bytes())),
+            .unwrap_or_else(|| in_flight_max(worker_count, payload.template().len())),
         request_count,
+        warm_up: options.warm_up,
         duration,
         interrupted: AtomicBool::new(false),
         payload,
     })
+}
+
+fn shape(options: &ShapeOptions) -> Shape {
+    let profile = options.profile.or_else(|| options.span_bytes.map(Profile::fitting));
+    let profile = profile.unwrap_or(Profile::Std);
+    Shape {
+        run: options.run_id.unwrap_or_else(random_run_id),
+        profile,
+        span_bytes: options.span_bytes.unwrap_or_else(|| profile.span_bytes()),
+        spans_per_request: options.spans_per_request,
+        spans_per_trace: options.spans_per_trace,
+        interleaved: options.interleave,
+        bad_every: options.bad_spans,
+        field_order: options.field_order,
+        seed: options.seed,
+    }
 }
 
 /// How many requests an open loop may have in flight before it falls behind its schedule.
@@ -137,7 +176,7 @@ fn execute(plan: &Arc<Plan>, thread_count: usize) -> Result<Measured, RunError> 
         for _ in 0..thread_count {
             let ready = runtime.block_on(ready_rx.recv());
             ready.expect("a generator says that it is ready, or why not").map_err(|source| {
-                RunError::Connect { endpoint: plan.endpoint.to_string(), source }
+                RunError::Connect { endpoint: plan.target.endpoint.to_string(), source }
             })?;
         }
         let start = Instant::now();
@@ -152,7 +191,7 @@ fn execute(plan: &Arc<Plan>, thread_count: usize) -> Result<Measured, RunError> 
         let elapsed = start.elapsed();
         let results = generators
             .into_iter()
-            .flat_map(|generator| generator.join().expect("a generator does not panic"));
+            .map(|generator| generator.join().expect("a generator does not panic"));
         Ok(collect(plan, results.collect(), elapsed))
     })
 }
@@ -185,6 +224,13 @@ fn watch_run(
     })
 }
 
+/// What one generator thread hands back.
+#[derive(Default)]
+struct Generated {
+    workers: Vec<WorkerResult>,
+    effort: Option<Effort>,
+}
+
 /// What one generator thread is given.
 struct Generator {
     plan: Arc<Plan>,
@@ -199,14 +245,14 @@ impl Generator {
         self,
         scope: &'scope Scope<'scope, '_>,
         index: usize,
-    ) -> std::io::Result<ScopedJoinHandle<'scope, Vec<WorkerResult>>> {
+    ) -> std::io::Result<ScopedJoinHandle<'scope, Generated>> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new()
             .name(format!("generate-{index}"))
             .spawn_scoped(scope, move || LocalSet::new().block_on(&runtime, self.generate()))
     }
 
-    async fn generate(mut self) -> Vec<WorkerResult> {
+    async fn generate(mut self) -> Generated {
         let workers: Vec<_> = self
             .workers
             .iter()
@@ -220,42 +266,68 @@ impl Generator {
         }
         // The receivers are gone only when another generator could not connect.
         if self.ready.send(connected).await.is_err() {
-            return Vec::new();
+            return Generated::default();
         }
         let Ok(start) = self.start.wait_for(Option::is_some).await.map(|start| *start) else {
-            return Vec::new();
+            return Generated::default();
         };
         let start = start.expect("a start was waited for");
+        let measured_from = start + self.plan.warm_up;
+        let cpu_before = tokio::task::spawn_local(async move {
+            time::sleep_until(measured_from.into()).await;
+            machine::thread_cpu()
+        });
         let mut runs = JoinSet::new();
         for worker in &workers {
             runs.spawn_local(Rc::clone(worker).run(start));
         }
         runs.join_all().await;
-        workers.iter().map(|worker| worker.take_result()).collect()
+        let mut effort = None;
+        // Unless the run ended within its warm-up.
+        if let Some(wall) = Instant::now().checked_duration_since(measured_from)
+            && let Ok(Some(before)) = cpu_before.await
+            && let Some(after) = machine::thread_cpu()
+        {
+            effort = Some(Effort { cpu: after.saturating_sub(before), wall });
+        }
+        let workers = workers.iter().map(|worker| worker.take_result()).collect();
+        Generated { workers, effort }
     }
 }
 
-fn collect(plan: &Plan, results: Vec<WorkerResult>, elapsed: Duration) -> Measured {
+fn collect(plan: &Plan, generated: Vec<Generated>, elapsed: Duration) -> Measured {
     let shape = plan.payload.shape();
-    let mut measured = Measured {
+    let mut all = Measured {
         ledger: Ledger {
             run: shape.run,
             spans_per_request: shape.spans_per_request,
-            workers: Vec::with_capacity(results.len()),
+            workers: Vec::with_capacity(plan.worker_count),
         },
         latencies: Latencies::new(),
+        measured: MeasuredSpans::default(),
         elapsed,
+        effort: Some(Effort::default()),
         retries: 0,
         reconnects: 0,
+        receiver_is_local: false,
     };
-    for result in results {
-        measured.ledger.workers.push(result.ledger);
-        measured.latencies.merge(&result.latencies);
-        measured.retries += result.retries;
-        measured.reconnects += result.reconnects;
+    for Generated { workers, effort } in generated {
+        all.effort = all.effort.zip(effort).map(|(sum, effort)| Effort {
+            cpu: sum.cpu + effort.cpu,
+            wall: sum.wall + effort.wall,
+        });
+        for result in workers {
+            all.ledger.workers.push(result.ledger);
+            all.latencies.merge(&result.latencies);
+            all.measured.generated += result.measured.generated;
+            all.measured.acknowledged += result.measured.acknowledged;
+            all.retries += result.retries;
+            all.reconnects += result.reconnects;
+            all.receiver_is_local |= result.is_local;
+        }
     }
-    measured.ledger.workers.sort_by_key(|worker| worker.worker);
-    measured
+    all.ledger.workers.sort_by_key(|worker| worker.worker);
+    all
 }
 
 /// Different for every process, without a source of randomness: nobody is to guess it, it only

@@ -102,6 +102,7 @@ mod tests {
     use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
     use super::{REQUEST_MAX, TopicError, read};
+    use crate::content::Profile;
     use crate::ids::{RunId, WorkerId};
     use crate::payload::{FieldOrder, GRPC_PREFIX_BYTES, Payload, Shape, Stamp};
 
@@ -129,17 +130,15 @@ mod tests {
     #[test]
     fn a_topic_is_read_to_its_end() {
         let payload = Payload::new(Shape {
-            run: RunId(1),
             spans_per_request: 4,
             spans_per_trace: 2,
-            span_bytes: 290,
             field_order: FieldOrder::Descending,
-            seed: 0,
+            ..Shape::of(RunId(1), Profile::Small)
         })
         .unwrap();
         let bodies: Vec<_> = (0..10)
             .map(|request| {
-                let mut body = payload.template(true).to_vec();
+                let mut body = payload.template().to_vec();
                 payload.patch(&mut body, Stamp { worker: WorkerId(1), request, unix_nanos: 1 });
                 body.split_off(GRPC_PREFIX_BYTES)
             })

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use crate::checksum::CHECKSUM_KEY;
+
 /// One field of a message: its number, where it is as a whole, and where its value is.
 struct Field {
     number: u32,
@@ -18,24 +20,25 @@ struct Field {
 /// Where in an encoded request the generator writes for one span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SpanOffsets {
-    pub(crate) trace_id: usize,
-    pub(crate) span_id: usize,
-    /// `None` for the root of a trace.
-    pub(crate) parent_span_id: Option<usize>,
-    pub(crate) start_time: usize,
-    pub(crate) end_time: usize,
+    pub(crate) trace_id: u32,
+    pub(crate) span_id: u32,
+    /// The whole field `parent_span_id`, from its tag.
+    pub(crate) parent: u32,
+    pub(crate) start_time: u32,
+    pub(crate) end_time: u32,
+    /// The text of the checksum attribute.
+    pub(crate) checksum: u32,
 }
 
 impl SpanOffsets {
     /// Moves every offset by `bytes`, for what is put in front of the request.
-    pub(crate) fn shift(&mut self, bytes: usize) {
+    pub(crate) fn shift(&mut self, bytes: u32) {
         self.trace_id += bytes;
         self.span_id += bytes;
-        if let Some(parent_span_id) = &mut self.parent_span_id {
-            *parent_span_id += bytes;
-        }
+        self.parent += bytes;
         self.start_time += bytes;
         self.end_time += bytes;
+        self.checksum += bytes;
     }
 }
 
@@ -63,17 +66,30 @@ pub(crate) fn locate_spans(request: &[u8]) -> Vec<SpanOffsets> {
 fn locate_span(request: &[u8], span: Range<usize>) -> SpanOffsets {
     let mut offsets = SpanOffsets::default();
     for field in fields(request, span) {
-        let at = field.value.start;
+        let at = field.value.start as u32;
         match field.number {
             1 => offsets.trace_id = at,
             2 => offsets.span_id = at,
-            4 => offsets.parent_span_id = Some(at),
+            4 => offsets.parent = field.whole.start as u32,
             7 => offsets.start_time = at,
             8 => offsets.end_time = at,
+            9 => {
+                if let Some(checksum) = locate_checksum(request, field.value) {
+                    offsets.checksum = checksum;
+                }
+            }
             _ => {}
         }
     }
     offsets
+}
+
+/// Where the text of `attribute` begins, if that is the checksum.
+fn locate_checksum(request: &[u8], attribute: Range<usize>) -> Option<u32> {
+    let is_checksum = fields(request, attribute.clone())
+        .any(|field| field.number == 1 && request[field.value] == *CHECKSUM_KEY.as_bytes());
+    let value = fields(request, attribute).find(|field| is_checksum && field.number == 2)?;
+    fields(request, value.value).next().map(|text| text.value.start as u32)
 }
 
 /// The messages of an OTLP trace request whose fields have an order.
@@ -176,10 +192,16 @@ mod tests {
     use prost::Message as _;
 
     use super::{descending, locate_spans};
+    use crate::checksum::CHECKSUM_KEY;
 
     fn nested_request() -> ExportTraceServiceRequest {
         let text = |text: &str| AnyValue { value: Some(Value::StringValue(text.to_owned())) };
         let list = ArrayValue { values: vec![text("one"), text("two")] };
+        let checksum = KeyValue {
+            key: CHECKSUM_KEY.to_owned(),
+            value: Some(text("sum")),
+            ..KeyValue::default()
+        };
         let attribute = KeyValue {
             key: "list".to_owned(),
             value: Some(AnyValue { value: Some(Value::ArrayValue(list)) }),
@@ -192,7 +214,7 @@ mod tests {
             name: "x".repeat(200),
             start_time_unix_nano: 4,
             end_time_unix_nano: 5,
-            attributes: vec![attribute.clone(), attribute.clone()],
+            attributes: vec![attribute.clone(), checksum, attribute.clone()],
             events: vec![Event { name: "e".to_owned(), ..Event::default() }],
             links: vec![Link { attributes: vec![attribute], ..Link::default() }],
             status: Some(Status { message: "m".to_owned(), code: 2 }),
@@ -231,12 +253,14 @@ mod tests {
         for bytes in [descending(&ascending), ascending] {
             let spans = locate_spans(&bytes);
             assert_eq!(spans.len(), 2);
+            let at = |offset: u32| &bytes[offset as usize..];
             for span in spans {
-                assert_eq!(bytes[span.trace_id..][..16], [1; 16]);
-                assert_eq!(bytes[span.span_id..][..8], [2; 8]);
-                assert_eq!(bytes[span.parent_span_id.unwrap()..][..8], [3; 8]);
-                assert_eq!(bytes[span.start_time..][..8], 4_u64.to_le_bytes());
-                assert_eq!(bytes[span.end_time..][..8], 5_u64.to_le_bytes());
+                assert_eq!(at(span.trace_id)[..16], [1; 16]);
+                assert_eq!(at(span.span_id)[..8], [2; 8]);
+                assert_eq!(at(span.parent)[..10], [0x22, 8, 3, 3, 3, 3, 3, 3, 3, 3]);
+                assert_eq!(at(span.start_time)[..8], 4_u64.to_le_bytes());
+                assert_eq!(at(span.end_time)[..8], 5_u64.to_le_bytes());
+                assert_eq!(at(span.checksum)[..3], *b"sum");
             }
         }
     }

@@ -33,34 +33,53 @@ pub(crate) struct Worker {
     slots: Arc<Semaphore>,
     slot_count: u32,
     records: RefCell<Records>,
-    buffers: RefCell<Buffers>,
+    /// Bodies to be patched again.
+    buffers: RefCell<Vec<BytesMut>>,
 }
 
 /// What a worker hands back when the run is over.
 pub(crate) struct WorkerResult {
     pub(crate) ledger: WorkerLedger,
     pub(crate) latencies: Latencies,
+    pub(crate) measured: MeasuredSpans,
     pub(crate) retries: u64,
     pub(crate) reconnects: u64,
+    /// True when the receiver is on this host.
+    pub(crate) is_local: bool,
+}
+
+/// Spans of requests that were meant to start after the warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MeasuredSpans {
+    pub(crate) generated: u64,
+    pub(crate) acknowledged: u64,
 }
 
 struct Records {
     /// By request; [`Outcome::TimedOut`] until there is an answer.
     outcomes: Vec<Outcome>,
     latencies: Latencies,
+    measured: MeasuredSpans,
     retries: u64,
 }
 
-/// Bodies to be patched again: those that continue a trace, and those that open one.
-#[derive(Default)]
-struct Buffers([Vec<BytesMut>; 2]);
+/// When a request was meant to start, and whether that is after the warm-up.
+#[derive(Clone, Copy)]
+struct Intended {
+    at: Instant,
+    is_measured: bool,
+}
 
 impl Worker {
     pub(crate) fn new(plan: Arc<Plan>, progress: Arc<Progress>, index: usize) -> Self {
-        let channel =
-            Channel::new(plan.endpoint.clone(), plan.compression.encoding(), plan.timeout);
+        let channel = Channel::new(Arc::clone(&plan.target));
         let slot_count = plan.slots(index);
-        let latencies = Latencies::new();
+        let records = Records {
+            outcomes: Vec::new(),
+            latencies: Latencies::new(),
+            measured: MeasuredSpans::default(),
+            retries: 0,
+        };
         Self {
             plan,
             progress,
@@ -68,7 +87,7 @@ impl Worker {
             channel,
             slots: Arc::new(Semaphore::new(slot_count as usize)),
             slot_count,
-            records: RefCell::new(Records { outcomes: Vec::new(), latencies, retries: 0 }),
+            records: RefCell::new(records),
             buffers: RefCell::default(),
         }
     }
@@ -99,7 +118,8 @@ impl Worker {
                 break;
             }
             self.records.borrow_mut().outcomes.push(Outcome::TimedOut);
-            let intended = intended.unwrap_or_else(Instant::now);
+            let at = intended.unwrap_or_else(Instant::now);
+            let intended = Intended { at, is_measured: at >= start + self.plan.warm_up };
             tokio::task::spawn_local(Rc::clone(&self).exchange(request, intended, slot));
         }
         // Every slot is free again once every exchange has ended; each ends by its deadline.
@@ -114,31 +134,47 @@ impl Worker {
         WorkerResult {
             ledger: WorkerLedger { worker: worker_id(self.index), outcomes },
             latencies: records.latencies.clone(),
+            measured: records.measured,
             retries: records.retries,
             reconnects: self.channel.reconnects(),
+            is_local: self.channel.is_local(),
         }
     }
 
     /// One request from its first attempt to its outcome.
-    async fn exchange(self: Rc<Self>, request: u64, intended: Instant, slot: OwnedSemaphorePermit) {
-        let opens_trace = self.plan.payload.opens_trace(request);
-        let body = self.patched(request, opens_trace);
+    async fn exchange(
+        self: Rc<Self>,
+        request: u64,
+        intended: Intended,
+        slot: OwnedSemaphorePermit,
+    ) {
+        let Intended { at: intended, is_measured } = intended;
+        let body = self.patched(request, intended);
         let compressed = self.plan.compression.compress(&body);
         let message = compressed.expect("writing to memory does not fail");
         let message = message.unwrap_or_else(|| body.clone());
+        let spans = self.plan.payload.shape().spans_per_request;
         let sent = Instant::now();
         self.progress.sent();
-        self.records.borrow_mut().latencies.record_start(intended, sent);
+        if is_measured {
+            let records = &mut *self.records.borrow_mut();
+            records.measured.generated += u64::from(spans);
+            records.latencies.record_start(intended, sent);
+        }
         let outcome = self.deliver(message, sent).await;
         let done = Instant::now();
 
-        self.progress.ended(outcome, self.plan.payload.shape().spans_per_request);
-        let mut records = self.records.borrow_mut();
+        self.progress.ended(outcome, spans);
+        let records = &mut *self.records.borrow_mut();
         records.outcomes[request as usize] = outcome;
-        if matches!(outcome, Outcome::Acknowledged | Outcome::Partial { .. }) {
+        if is_measured && matches!(outcome, Outcome::Acknowledged | Outcome::Partial { .. }) {
+            records.measured.acknowledged += u64::from(outcome.acknowledged(spans));
             records.latencies.record_end(intended, sent, done);
         }
-        self.buffers.borrow_mut().put(opens_trace, body);
+        // Not when h2 still holds it, as it may after a reset.
+        if let Ok(body) = body.try_into_mut() {
+            self.buffers.borrow_mut().push(body);
+        }
         drop(slot);
     }
 
@@ -146,7 +182,8 @@ impl Worker {
     async fn deliver(&self, message: Bytes, sent: Instant) -> Outcome {
         loop {
             let attempt = self.channel.export(message.clone());
-            let answer = time::timeout(self.plan.timeout, attempt).await.unwrap_or(Answer::NONE);
+            let answer =
+                time::timeout(self.plan.target.timeout, attempt).await.unwrap_or(Answer::NONE);
             let retry_delay = self.plan.retry_within.and_then(|limit| {
                 answer.retry_delay.filter(|delay| sent.elapsed() + *delay < limit)
             });
@@ -158,27 +195,16 @@ impl Worker {
         }
     }
 
-    fn patched(&self, request: u64, opens_trace: bool) -> Bytes {
+    /// The body of `request`; its spans start when it was meant to, so that a sink which
+    /// subtracts their start from its own clock charges a late start to the receiver's stall.
+    fn patched(&self, request: u64, intended: Instant) -> Bytes {
         let payload = &self.plan.payload;
-        let reused = self.buffers.borrow_mut().take(opens_trace);
-        let mut body = reused.unwrap_or_else(|| payload.template(opens_trace).into());
+        let reused = self.buffers.borrow_mut().pop();
+        let mut body = reused.unwrap_or_else(|| payload.template().into());
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let unix_nanos = since_epoch.as_nanos() as u64;
+        let unix_nanos = since_epoch.saturating_sub(intended.elapsed()).as_nanos() as u64;
         payload.patch(&mut body, Stamp { worker: worker_id(self.index), request, unix_nanos });
         body.freeze()
-    }
-}
-
-impl Buffers {
-    fn take(&mut self, opens_trace: bool) -> Option<BytesMut> {
-        self.0[usize::from(opens_trace)].pop()
-    }
-
-    /// Keeps `body` unless h2 still holds it, as it may after a reset.
-    fn put(&mut self, opens_trace: bool, body: Bytes) {
-        if let Ok(body) = body.try_into_mut() {
-            self.0[usize::from(opens_trace)].push(body);
-        }
     }
 }
 

@@ -77,7 +77,10 @@ fn poll<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
 
 fn loadgen(subcommand: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
-    command.arg(subcommand).env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
+    for variable in ["ENDPOINT", "HEADERS", "CERTIFICATE"] {
+        command.env_remove(format!("OTEL_EXPORTER_OTLP_{variable}"));
+    }
+    command.arg(subcommand);
     command
 }
 
@@ -128,7 +131,9 @@ fn a_sound_receiver_passes() {
         &["--in-flight", "4", "--field-order", "descending", "--compression", "gzip"],
         &["--in-flight", "4", "--spans-per-trace", "1", "--compression", "zstd"],
         &["--in-flight", "1", "--spans-per-trace", "1000", "--connections", "1"],
+        &["--in-flight", "4", "--spans-per-trace", "7", "--interleave", "--profile", "small"],
         &["--rate", "100k", "--threads", "2"],
+        &["--rate", "100k", "--arrivals", "poisson", "--profile", "fat"],
     ] {
         let ((code, run), (verify_code, verdict)) = run_and_verify(&[], args);
         assert_eq!((code, verify_code), (0, 0), "{args:?}: {run} {verdict}");
@@ -203,6 +208,71 @@ fn late_answers_are_timeouts() {
     assert_eq!(code, 3);
     assert_eq!(run["spans"]["timed_out"], 2_000);
     assert!(run["void"].is_string());
+}
+
+/// Requests of the warm-up are in the ledger and not in latencies.
+#[test]
+fn a_warm_up_is_not_measured() {
+    let args = ["--rate", "10k", "--warm-up", "100ms"];
+    let ((code, run), (_, verdict)) = run_and_verify(&[], &args);
+    assert_eq!(code, 0, "{run}");
+    assert_eq!(
+        (&run["spans"]["acknowledged"], &verdict["arrived"]),
+        (&2_000.into(), &2_000.into())
+    );
+    // A request every 10 ms: ten of the twenty start within the warm-up.
+    assert_eq!(run["latency_us"]["count"], 10);
+    assert_eq!(run["lateness_us"]["count"], 10);
+
+    let args = ["--rate", "10k", "--warm-up", "60s"];
+    let ((code, run), _) = run_and_verify(&[], &args);
+    assert_eq!((code, &run["latency_us"]["count"]), (3, &0.into()));
+    assert!(run["void"].is_string());
+}
+
+/// A generator that cannot keep its schedule says that its latencies are void, and under `--strict`
+/// its exit code does.
+#[test]
+fn a_slow_generator_is_void() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Sink::start(&[]);
+    // 100 KB to be compressed for every request, twenty of which are due at once.
+    let args = ["--rate", "1000M", "--profile", "std", "--compression", "gzip"];
+    let shape = ["--spans-per-request", "128"];
+    for (strict, expected) in [(&[][..], 0), (&["--strict"], 3)] {
+        let args = [&args[..], &shape, strict].concat();
+        let (code, run) = run(&sink.endpoint, &folder.path().join("ledger"), &args);
+        assert_eq!(code, expected, "{run}");
+        assert!(run["latency_void"].as_str().unwrap().contains("late"), "{run}");
+    }
+}
+
+/// Bad spans are accepted by a receiver that does not look, and known for what they are.
+#[test]
+fn bad_spans_are_told_apart() {
+    let args = ["--in-flight", "2", "--bad-spans", "1/50"];
+    let ((code, run), (verify_code, verdict)) = run_and_verify(&[], &args);
+    assert_eq!((code, verify_code), (0, 0), "{run} {verdict}");
+    let expected = serde_json::json!({
+        "generated": 40, "rejected": 0, "accepted": 40, "undecided": 0, "good_rejected": 0
+    });
+    assert_eq!(run["bad_spans"], expected);
+    assert_eq!((&verdict["arrived"], &verdict["corrupt"]), (&2_000.into(), &0.into()));
+}
+
+/// The manifest tells machine, build, flags and notes, and keeps the values of headers secret.
+#[test]
+fn a_report_has_its_manifest() {
+    let args =
+        ["--in-flight", "1", "--note", "broker.acks=all", "--header", "authorization=canary"];
+    let ((_, run), _) = run_and_verify(&[], &args);
+    let manifest = &run["manifest"];
+    for key in ["loadgen", "commit", "build", "flags", "payload", "seed", "connections"] {
+        assert!(manifest[key].is_string(), "{key} in {manifest}");
+    }
+    assert_eq!(manifest["broker.acks"], "all");
+    assert_eq!(manifest["headers"], "authorization");
+    assert!(!run.to_string().contains("canary"), "{run}");
 }
 
 /// Spans that arrive although their request was refused are unconfirmed; those that arrive twice

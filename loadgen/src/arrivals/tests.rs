@@ -5,24 +5,27 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
 use super::{Arrivals, Judged, WorkerArrivals};
+use crate::content::Profile;
 use crate::ids::{RunId, WorkerId};
-use crate::payload::{FieldOrder, GRPC_PREFIX_BYTES, Payload, Shape, Stamp};
+use crate::payload::{GRPC_PREFIX_BYTES, Payload, Shape, Stamp};
 
 const RUN: RunId = RunId(3);
 const WORKER: WorkerId = WorkerId(1);
 
 /// Request number `request` of a run: four spans, two traces.
 fn request(request: u64) -> ExportTraceServiceRequest {
+    request_with(request, None)
+}
+
+fn request_with(request: u64, bad_every: Option<u32>) -> ExportTraceServiceRequest {
     let shape = Shape {
-        run: RUN,
         spans_per_request: 4,
         spans_per_trace: 2,
-        span_bytes: 290,
-        field_order: FieldOrder::Ascending,
-        seed: 0,
+        bad_every,
+        ..Shape::of(RUN, Profile::Small)
     };
     let payload = Payload::new(shape).unwrap();
-    let mut body = payload.template(true).to_vec();
+    let mut body = payload.template().to_vec();
     payload.patch(&mut body, Stamp { worker: WORKER, request, unix_nanos: 1 });
     ExportTraceServiceRequest::decode(&body[GRPC_PREFIX_BYTES..]).unwrap()
 }
@@ -92,6 +95,13 @@ fn damage_is_seen() {
         spans(&mut other_span)[3].span_id[byte] ^= 0x10;
         assert_eq!(counts(&arrived([other_span]).workers[&(RUN, WORKER)]), (3, 0, 0, 1));
     }
+}
+
+/// A deliberately bad span that a receiver lets through is known for the one that it is.
+#[test]
+fn bad_spans_are_recognised() {
+    let arrivals = arrived([request_with(0, Some(3)), request_with(0, None)]);
+    assert_eq!(counts(&arrivals.workers[&(RUN, WORKER)]), (4, 4, 0, 0));
 }
 
 /// Spans of other programs are counted apart.
