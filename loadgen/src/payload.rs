@@ -291,7 +291,7 @@ const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.37.0";
 const OPERATIONS: [(&str, &str); 4] =
     [("GET", "/items"), ("GET", "/items/{id}"), ("POST", "/orders"), ("PUT", "/carts/{id}")];
 /// Spans of a trace start one after the other, so that a timeline shows them apart.
-const SPAN_STAGGER_NANOS: u64 = 1_000;
+pub(crate) const SPAN_STAGGER_NANOS: u64 = 1_000;
 const SPAN_DURATION_NANOS: u64 = 1_000_000;
 /// The specification's recommended limit for receivers; larger requests only test refusals, and
 /// four times it still does.

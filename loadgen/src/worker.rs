@@ -122,7 +122,7 @@ impl Worker {
     /// One request from its first attempt to its outcome.
     async fn exchange(self: Rc<Self>, request: u64, intended: Instant, slot: OwnedSemaphorePermit) {
         let opens_trace = self.plan.payload.opens_trace(request);
-        let body = self.patched(request, opens_trace);
+        let body = self.patched(request, opens_trace, intended);
         let compressed = self.plan.compression.compress(&body);
         let message = compressed.expect("writing to memory does not fail");
         let message = message.unwrap_or_else(|| body.clone());
@@ -158,12 +158,14 @@ impl Worker {
         }
     }
 
-    fn patched(&self, request: u64, opens_trace: bool) -> Bytes {
+    /// The body of `request`; its spans start when it was meant to, so that a sink which
+    /// subtracts their start from its own clock charges a late start to the receiver's stall.
+    fn patched(&self, request: u64, opens_trace: bool, intended: Instant) -> Bytes {
         let payload = &self.plan.payload;
         let reused = self.buffers.borrow_mut().take(opens_trace);
         let mut body = reused.unwrap_or_else(|| payload.template(opens_trace).into());
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let unix_nanos = since_epoch.as_nanos() as u64;
+        let unix_nanos = since_epoch.saturating_sub(intended.elapsed()).as_nanos() as u64;
         payload.patch(&mut body, Stamp { worker: worker_id(self.index), request, unix_nanos });
         body.freeze()
     }
