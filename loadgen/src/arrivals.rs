@@ -39,6 +39,7 @@ pub(crate) struct ArrivalTotals {
     pub(crate) duplicate: u64,
     pub(crate) reordered: u64,
     pub(crate) corrupt: u64,
+    pub(crate) bad: u64,
     pub(crate) foreign: u64,
 }
 
@@ -53,6 +54,8 @@ pub(crate) struct WorkerArrivals {
     pub(crate) reordered: u64,
     /// Spans whose ids contradict each other or whose content is not what was generated.
     pub(crate) corrupt: u64,
+    /// Arrivals of deliberately bad spans; each is an arrival like any other as well.
+    pub(crate) bad: u64,
 }
 
 /// Decoded spans on their way into [`Arrivals`], judged as far as one request goes.
@@ -69,6 +72,8 @@ struct JudgedSpan {
     /// `None` when the ids contradict each other.
     sequence: Option<u64>,
     intact: bool,
+    /// Deliberately.
+    bad: bool,
     /// When its request was meant to start, in nanoseconds since the epoch.
     intended_nanos: u64,
     /// Sequence numbers of the later spans of this trace: up to here, exclusive.
@@ -129,6 +134,7 @@ impl Arrivals {
         for span in &judged.spans {
             let worker = self.workers.entry((span.run, span.worker)).or_default();
             worker.corrupt += u64::from(!span.intact);
+            worker.bad += u64::from(span.bad);
             let Some(sequence) = span.sequence else {
                 continue;
             };
@@ -141,6 +147,7 @@ impl Arrivals {
             }
             if let Some(arrived_nanos) = arrived_nanos
                 && span.intact
+                && !span.bad
             {
                 self.end_to_end.record(span.run, span.intended_nanos, arrived_nanos);
             }
@@ -159,6 +166,7 @@ impl Arrivals {
             ours.duplicate += theirs.duplicate + arrivals - ours.spans.len();
             ours.reordered += theirs.reordered;
             ours.corrupt += theirs.corrupt;
+            ours.bad += theirs.bad;
         }
     }
 
@@ -169,6 +177,7 @@ impl Arrivals {
             totals.duplicate += worker.duplicate;
             totals.reordered += worker.reordered;
             totals.corrupt += worker.corrupt;
+            totals.bad += worker.bad;
         }
         totals
     }
@@ -191,6 +200,7 @@ impl Arrivals {
             content.put_u64_le(worker.duplicate);
             content.put_u64_le(worker.reordered);
             content.put_u64_le(worker.corrupt);
+            content.put_u64_le(worker.bad);
             let words = worker.spans.words();
             content.put_u32_le(words.len() as u32);
             words.iter().for_each(|&word| content.put_u64_le(word));
@@ -222,16 +232,18 @@ impl WorkerArrivals {
         let duplicate = content.try_get_u64_le()?;
         let reordered = content.try_get_u64_le()?;
         let corrupt = content.try_get_u64_le()?;
+        let bad = content.try_get_u64_le()?;
         let word_count = content.try_get_u32_le()? as usize;
         if content.remaining() / 8 < word_count {
             return Err(DamageError::Short);
         }
         let words = (0..word_count).map(|_| content.get_u64_le()).collect();
-        Ok(Self { spans: Bitmap::from_words(words), duplicate, reordered, corrupt })
+        Ok(Self { spans: Bitmap::from_words(words), duplicate, reordered, corrupt, bad })
     }
 }
 
-/// Compares what the ids of a span say, and its content with the checksum it carries.
+/// Compares what the ids of a span say, and its content with the checksum it carries. A bad span
+/// has no id; its parent's says which it is.
 fn judge(
     mut span: Span,
     trace: TraceOrigin,
@@ -243,11 +255,14 @@ fn judge(
     let spans_per_trace = spans_per_trace.unwrap_or(1);
     let root_sequence = trace.saturating_mul(spans_per_trace);
     let trace_end = root_sequence.saturating_add(spans_per_trace);
-    let sequence = SpanOrigin::read(&span.span_id)
+    let bad = SpanOrigin::read_bad(&span.span_id, &span.parent_span_id);
+    let sequence = bad
+        .or_else(|| SpanOrigin::read(&span.span_id))
         .filter(|origin| origin.worker == worker && origin.sequence <= SEQUENCE_MAX)
         .map(|origin| origin.sequence)
         .filter(|sequence| (root_sequence..trace_end).contains(sequence));
     let parent_fits = match SpanOrigin::read(&span.parent_span_id) {
+        Some(_) if bad.is_some() => true,
         Some(parent) => parent == SpanOrigin { worker, sequence: root_sequence },
         None => span.parent_span_id.is_empty() && sequence == Some(root_sequence),
     };
@@ -255,7 +270,7 @@ fn judge(
     let intended_nanos = span.start_time_unix_nano.saturating_sub(stagger);
     let (computed, carried) = checksums.strip(scope_hash, &mut span);
     let intact = sequence.is_some() && parent_fits && carried == Some(computed);
-    JudgedSpan { run, worker, sequence, intact, intended_nanos, trace_end }
+    JudgedSpan { run, worker, sequence, intact, bad: bad.is_some(), intended_nanos, trace_end }
 }
 
 fn spans_per_trace(resource_spans: &ResourceSpans) -> Option<u64> {

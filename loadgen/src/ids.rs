@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! span_id  (8 B)   worker (2) | sequence (6)            big-endian, worker from 1
+//! a bad span       span_id all zero, parent_span_id = worker (2) | 1 (1 bit) | sequence (47 bits)
 //! trace_id (16 B)  run (4) | check (4) | mixed (8)      big-endian
 //! mixed = mix(worker << 48 | trace  ^  mix(run))        a bijection: unique and readable back
 //! check = low half of mix(mixed ^ run << 32)            tells our spans from anybody else's
@@ -78,6 +79,13 @@ impl SpanOrigin {
         packed(self.worker, self.sequence).to_be_bytes()
     }
 
+    /// Reads which span a deliberately bad one is; `None` when it is not one.
+    pub(crate) fn read_bad(span_id: &[u8], parent_span_id: &[u8]) -> Option<Self> {
+        let Self { worker, sequence } = Self::read(parent_span_id)?;
+        let is_marked = sequence & BAD_BIT != 0 && span_id.iter().all(|&byte| byte == 0);
+        is_marked.then_some(Self { worker, sequence: sequence & !BAD_BIT })
+    }
+
     /// `None` when the id is not 8 bytes long; any 8 bytes name some worker and sequence.
     pub(crate) fn read(id: &[u8]) -> Option<Self> {
         let (worker, sequence) = unpacked(u64::from_be_bytes(id.try_into().ok()?));
@@ -114,6 +122,8 @@ const fn unpacked(bits: u64) -> (WorkerId, u64) {
 
 /// Six bytes of sequence: nine years of one worker at a million spans per second.
 const NUMBER_MAX: u64 = (1 << 48) - 1;
+/// Half of those years are enough for spans, and leave a bit.
+const BAD_BIT: u64 = 1 << 47;
 
 #[cfg(test)]
 mod tests {

@@ -200,6 +200,7 @@ impl Display for Verdict {
             ("DUPLICATE", self.duplicate),
             ("REORDERED", self.reordered),
             ("ARRIVED-UNCONFIRMED", self.arrived_unconfirmed),
+            ("BAD-ARRIVED", self.bad_arrived),
         ] {
             writeln!(f, "{name:<24} {spans:>12}")?;
         }

@@ -28,6 +28,8 @@ pub(crate) struct Verdict {
     pub(crate) corrupt: u64,
     /// Arrived without having been acknowledged.
     pub(crate) arrived_unconfirmed: u64,
+    /// Deliberately bad and arrived all the same; a lenient receiver lets them through.
+    pub(crate) bad_arrived: u64,
     /// Spans of other programs and other runs that the sink saw.
     pub(crate) foreign: u64,
     /// From the intended start to the first arrival, where a sink measured it; in microseconds.
@@ -58,6 +60,7 @@ impl Verdict {
             reordered: 0,
             corrupt: 0,
             arrived_unconfirmed: 0,
+            bad_arrived: 0,
             foreign: arrivals.foreign,
             end_to_end_us: arrivals.end_to_end.percentiles(),
             latency_curves: distribution::curves(&[arrivals.end_to_end.named()]),
@@ -71,6 +74,7 @@ impl Verdict {
             verdict.duplicate += worker.duplicate;
             verdict.reordered += worker.reordered;
             verdict.corrupt += worker.corrupt;
+            verdict.bad_arrived += worker.bad;
         }
         let confirmed: u64 =
             ledgers.iter().map(|ledger| verdict.count_requests(ledger, arrivals)).sum();

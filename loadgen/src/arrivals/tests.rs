@@ -157,3 +157,18 @@ fn arrivals_of_two_sinks_merge() {
     assert_eq!(merged.distinct(), 12);
     assert_eq!(counts(&merged.workers[&(RUN, WORKER)]), (12, 8, 0, 1));
 }
+
+/// A deliberately bad span that a receiver lets through has arrived, and is not corrupt.
+#[test]
+fn deliberately_bad_spans_are_recognised() {
+    let mut lenient = request(1);
+    let bad = &mut spans(&mut lenient)[3];
+    let mut mark: [u8; 8] = bad.span_id[..].try_into().unwrap();
+    mark[2] |= 0x80;
+    bad.parent_span_id = mark.to_vec();
+    bad.span_id = vec![0; 8];
+    let arrivals = arrived([lenient]);
+    let worker = &arrivals.workers[&(RUN, WORKER)];
+    assert_eq!((counts(worker), worker.bad), ((4, 0, 0, 0), 1));
+    assert_eq!(worker.spans.count(7..8), 1);
+}

@@ -261,6 +261,7 @@ const LEDGER: &[&str] = &[
     "rejected",
     "refused",
     "timed_out",
+    "bad_spans",
     "spans_not_sent",
     "arrival",
     "arrived",
@@ -269,6 +270,8 @@ const LEDGER: &[&str] = &[
     "duplicate",
     "reordered",
     "arrived_unconfirmed",
+    "bad_arrived",
+    "bad",
     "foreign",
 ];
 /// Of these, those that break a receiver's word.
