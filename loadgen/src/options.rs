@@ -84,12 +84,12 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) ledger: Option<PathBuf>,
     /// Write the report as a page that needs nothing but itself
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = "Report", long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) distributions: DistributionOptions,
     /// Report what a process spends meanwhile, such as broker=4711; repeatable, Linux only
-    #[arg(long, value_name = "NAME=PID")]
+    #[arg(help_heading = "Report", long, value_name = "NAME=PID")]
     pub(crate) watch: Vec<WatchTarget>,
 }
 
@@ -131,16 +131,18 @@ pub(crate) struct SinkOptions {
     #[arg(long, value_parser = units::duration, default_value = "30s", requires = "until_spans")]
     pub(crate) timeout: Duration,
     /// Write a report as JSON at the end, and on SIGUSR1
-    #[arg(long, value_name = "FILE", conflicts_with = "discard")]
+    #[arg(help_heading = "Report", long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) distributions: DistributionOptions,
     /// Leave spans out of end-to-end latency that were meant to start within so long of the first
     /// of their run
-    #[arg(long, value_name = "FOR", value_parser = units::duration, default_value = "0s")]
+    #[arg(help_heading = "Report", long, value_name = "FOR")]
+    #[arg(value_parser = units::duration, default_value = "0s")]
     pub(crate) warm_up: Duration,
     /// Answer OK to everything without looking at it, to measure a sender
     #[arg(long, conflicts_with_all = ["out", "until_spans", "lose_spans", "rate_max"])]
+    #[arg(conflicts_with_all = ["json", "hgrm", "hlog", "warm_up"])]
     pub(crate) discard: bool,
     /// Threads that receive
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -151,6 +153,7 @@ pub(crate) struct SinkOptions {
 
 /// How a sink misbehaves.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Misbehaviour")]
 pub(crate) struct ScriptOptions {
     /// Wait before every answer
     #[arg(long, value_parser = units::duration, default_value = "0s")]
@@ -182,10 +185,10 @@ pub(crate) struct ScriptOptions {
 #[derive(Args, Debug)]
 pub(crate) struct DistributionOptions {
     /// Write the latency distribution as text, for HdrHistogram's plotter
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = "Report", long, value_name = "FILE")]
     pub(crate) hgrm: Option<PathBuf>,
     /// Write the latency histograms as an HdrHistogram interval log, which its tools merge
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = "Report", long, value_name = "FILE")]
     pub(crate) hlog: Option<PathBuf>,
 }
 

@@ -158,7 +158,7 @@ fn execute(plan: &Arc<Plan>, thread_count: usize, mut watch: Watch) -> Result<Me
                 RunError::Connect { endpoint: plan.endpoint.to_string(), source }
             })?;
         }
-        watch.restart();
+        watch.restart(progress.acknowledged());
         let start = Instant::now();
         start_tx.send_replace(Some(start));
         if let Some(pacer) = &plan.pacer {

@@ -46,7 +46,11 @@ pub(crate) struct ProcessUsage {
 }
 
 /// The processes under watch.
-pub(crate) struct Watch(Vec<Watched>);
+pub(crate) struct Watch {
+    processes: Vec<Watched>,
+    /// Acknowledged when the window began.
+    spans_before: u64,
+}
 
 struct Watched {
     target: WatchTarget,
@@ -93,26 +97,28 @@ impl Watch {
             let absent = WatchError::Absent { name, pid };
             watched.push(Watched::begin(target.clone()).ok_or(absent)?);
         }
-        Ok(Self(watched))
+        Ok(Self { processes: watched, spans_before: 0 })
     }
 
-    /// Begins the window anew, now.
-    pub(crate) fn restart(&mut self) {
+    /// Begins the window anew, now that `spans` are acknowledged.
+    pub(crate) fn restart(&mut self, spans: u64) {
         self.look();
-        for watched in &mut self.0 {
+        self.spans_before = spans;
+        for watched in &mut self.processes {
             watched.before = watched.now;
         }
     }
 
     /// Looks at every process; to be called once per second.
     pub(crate) fn look(&mut self) {
-        self.0.iter_mut().for_each(Watched::look);
+        self.processes.iter_mut().for_each(Watched::look);
     }
 
-    /// Ends the window, in which `spans` were acknowledged.
+    /// Ends the window, now that `spans` are acknowledged.
     pub(crate) fn end(mut self, spans: u64) -> Vec<ProcessUsage> {
         self.look();
-        self.0.into_iter().map(|watched| watched.usage(spans)).collect()
+        let spans = spans.saturating_sub(self.spans_before);
+        self.processes.into_iter().map(|watched| watched.usage(spans)).collect()
     }
 }
 
@@ -259,7 +265,9 @@ mod tests {
         drop(child.stdin.take());
         child.wait().unwrap();
         watch.look();
-        let usage = watch.end(1_000);
+        // What was acknowledged before the window does not count in it.
+        watch.restart(500);
+        let usage = watch.end(1_500);
         let names: Vec<_> = usage.iter().map(|process| &process.name[..]).collect();
         assert_eq!(names, ["generator", "child"]);
         assert_eq!(usage.iter().map(|process| process.ended).collect::<Vec<_>>(), [false, true]);
