@@ -212,6 +212,7 @@ fn text_of(value: &Value) -> String {
             Some(float) if number.is_f64() => format!("{float:.3}"),
             _ => number.to_string(),
         },
+        Value::Array(values) => values.iter().map(text_of).collect::<Vec<_>>().join("; "),
         _ => escaped(&value.to_string()),
     }
 }
@@ -256,6 +257,7 @@ const PROCESS_COLUMNS: &[(&str, &str)] = &[
     ("ended", "ended early"),
 ];
 const LEDGER: &[&str] = &[
+    "acknowledged_spans_per_second",
     "generated",
     "acknowledged",
     "rejected",
@@ -294,6 +296,7 @@ mod tests {
             "latency_us": {"count": 2, "p50": 1200.0, "p99": 5100.4, "max": 6000.0},
             "latency_curves": {"from intended start": [[0.0, 900.0], [0.5, 1200.0], [1.0, 6000.0]]},
             "spans_per_second": {"acknowledged": [10, 20, 15]},
+            "notes": ["shared <cores>", "debug build"],
             "processes": [{"name": "broker", "pid": 7, "cpu_seconds": 1.5, "ended": false}],
         });
         Document::new("", &report).unwrap()
@@ -309,6 +312,7 @@ mod tests {
             "void: no span &lt;was&gt; acknowledged",
             "<td>manifest.cpu</td><td>A &amp; B</td>",
             "<td>manifest.notes.partitions</td><td>12</td>",
+            "<td>notes</td><td>shared &lt;cores&gt;; debug build</td>",
             "<td>rejected.InvalidArgument</td><td>10</td>",
             "<td>latency</td><td>2</td><td>1200</td>",
             "<td>broker</td><td>7</td><td>1.500</td><td>-</td>",
