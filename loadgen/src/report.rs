@@ -27,8 +27,8 @@ use crate::verify::Verdict;
 
 /// The report of `loadgen run`.
 #[derive(Debug, Serialize)]
+#[serde(tag = "report", rename = "run")]
 pub(crate) struct RunReport {
-    report: &'static str,
     loadgen_version: &'static str,
     debug_build: bool,
     endpoint: String,
@@ -89,7 +89,6 @@ impl RunReport {
         let latency_us = measured.latencies.corrected();
         let lateness_us = measured.latencies.lateness();
         Self {
-            report: "run",
             loadgen_version: env!("CARGO_PKG_VERSION"),
             debug_build: cfg!(debug_assertions),
             endpoint: plan.endpoint.to_string(),

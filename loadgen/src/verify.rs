@@ -11,8 +11,8 @@ use crate::report::distribution::{self, Curves};
 
 /// What `loadgen verify` reports.
 #[derive(Debug, serde::Serialize)]
+#[serde(tag = "report", rename = "verify")]
 pub(crate) struct Verdict {
-    report: &'static str,
     /// The runs that were verified together.
     pub(crate) runs: Vec<String>,
     pub(crate) spans: SpanTotals,
@@ -50,7 +50,6 @@ impl Verdict {
             spans.add(ledger.totals());
         }
         let mut verdict = Self {
-            report: "verify",
             runs: runs.iter().map(ToString::to_string).collect(),
             void: (spans.acknowledged == 0).then_some("no span was acknowledged"),
             spans,

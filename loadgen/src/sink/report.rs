@@ -15,8 +15,8 @@ use crate::timeline::{SpansPerSecond, Timeline};
 
 /// The report of `loadgen sink`.
 #[derive(Debug, Serialize)]
+#[serde(tag = "report", rename = "sink")]
 pub(super) struct SinkReport {
-    report: &'static str,
     loadgen_version: &'static str,
     debug_build: bool,
     requests: u64,
@@ -38,7 +38,6 @@ impl SinkReport {
         let kept = state.kept();
         let end_to_end = &kept.arrivals.end_to_end;
         Self {
-            report: "sink",
             loadgen_version: env!("CARGO_PKG_VERSION"),
             debug_build: cfg!(debug_assertions),
             requests: state.requests.load(Ordering::Relaxed),
