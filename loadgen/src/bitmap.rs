@@ -39,6 +39,17 @@ impl Bitmap {
         is_new
     }
 
+    /// Adds every number of `other`.
+    pub(crate) fn union(&mut self, other: &Self) {
+        if self.words.len() < other.words.len() {
+            self.words.resize(other.words.len(), 0);
+        }
+        for (word, others) in self.words.iter_mut().zip(&other.words) {
+            self.len += u64::from((*others & !*word).count_ones());
+            *word |= others;
+        }
+    }
+
     /// How many numbers of `range` are in the set.
     pub(crate) fn count(&self, range: Range<u64>) -> u64 {
         let end = range.end.min(self.words.len() as u64 * 64);
@@ -82,5 +93,22 @@ mod tests {
             }
         }
         assert_eq!(Bitmap::from_words(bitmap.words().to_vec()), bitmap);
+    }
+
+    /// A union holds what either set held, once, whichever of the two is longer.
+    #[test]
+    fn sets_are_united() {
+        let set = |numbers: &[u64]| {
+            let mut bitmap = Bitmap::default();
+            for &number in numbers {
+                bitmap.insert(number);
+            }
+            bitmap
+        };
+        let (short, long, both) = (set(&[0, 3]), set(&[3, 64, 200]), set(&[0, 3, 64, 200]));
+        let (mut one, mut other) = (short.clone(), long.clone());
+        one.union(&long);
+        other.union(&short);
+        assert_eq!((&one, &other), (&both, &both));
     }
 }

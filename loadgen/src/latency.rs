@@ -27,10 +27,19 @@ pub(crate) struct Percentiles {
     pub(crate) max: f64,
 }
 
+/// A histogram of nanoseconds and what reports call it.
+#[derive(Clone, Copy)]
+pub(crate) struct Named<'a> {
+    /// For people.
+    pub(crate) name: &'static str,
+    /// In an interval log, where a comma or a blank would end it.
+    pub(crate) tag: &'static str,
+    pub(crate) histogram: &'a Histogram<u64>,
+}
+
 impl Latencies {
     pub(crate) fn new() -> Self {
-        let histogram = Histogram::new_with_bounds(1_000, LATENCY_NANOS_MAX, 3)
-            .expect("the bounds and the precision are constants within hdrhistogram's limits");
+        let histogram = histogram_up_to(LATENCY_NANOS_MAX);
         Self { corrected: histogram.clone(), uncorrected: histogram.clone(), lateness: histogram }
     }
 
@@ -64,6 +73,21 @@ impl Latencies {
     pub(crate) fn lateness(&self) -> Percentiles {
         percentiles(&self.lateness)
     }
+
+    /// Every histogram with its name in reports; the one to look at first is first.
+    pub(crate) fn named(&self) -> [Named<'_>; 3] {
+        [
+            Named { name: "from intended start", tag: "intended", histogram: &self.corrected },
+            Named { name: "from actual start", tag: "actual", histogram: &self.uncorrected },
+            Named { name: "lateness", tag: "lateness", histogram: &self.lateness },
+        ]
+    }
+}
+
+/// An empty histogram of nanoseconds, from a microsecond, with three significant digits.
+pub(crate) fn histogram_up_to(nanos_max: u64) -> Histogram<u64> {
+    Histogram::new_with_bounds(1_000, nanos_max, 3)
+        .expect("the bounds and the precision are constants within hdrhistogram's limits")
 }
 
 /// Longer than the longest a request can take ends up in the last bucket.
@@ -71,7 +95,8 @@ fn record(histogram: &mut Histogram<u64>, duration: Duration) {
     histogram.saturating_record(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
 }
 
-fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
+/// The percentiles of a histogram of nanoseconds.
+pub(crate) fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
     let micros = |nanos: u64| nanos as f64 / 1e3;
     let at = |quantile| micros(histogram.value_at_quantile(quantile));
     Percentiles {

@@ -88,6 +88,21 @@ impl Outcome {
     }
 }
 
+impl SpanTotals {
+    /// Adds those of another ledger.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.generated += other.generated;
+        self.acknowledged += other.acknowledged;
+        self.timed_out += other.timed_out;
+        let reasons = [(&mut self.rejected, other.rejected), (&mut self.refused, other.refused)];
+        for (sum, part) in reasons {
+            for (reason, spans) in part {
+                *sum.entry(reason).or_default() += spans;
+            }
+        }
+    }
+}
+
 impl Ledger {
     /// Adds the outcomes up.
     pub(crate) fn totals(&self) -> SpanTotals {
@@ -216,5 +231,14 @@ mod tests {
         assert_eq!(totals.timed_out, 10);
         let answered_no: u64 = totals.rejected.values().chain(totals.refused.values()).sum();
         assert_eq!(totals.generated, totals.acknowledged + answered_no + totals.timed_out);
+    }
+
+    /// The sums of two ledgers reconcile as each of them does.
+    #[test]
+    fn totals_add_up() {
+        let mut sum = ledger().totals();
+        sum.add(ledger().totals());
+        assert_eq!((sum.generated, sum.acknowledged, sum.timed_out), (140, 74, 20));
+        assert_eq!((sum.rejected["InvalidArgument"], sum.refused["Unavailable"]), (20, 20));
     }
 }

@@ -15,8 +15,10 @@ mod bad_spans;
 mod bitmap;
 mod checksum;
 mod client;
+mod combine;
 mod compression;
 mod content;
+mod end_to_end;
 mod endpoint;
 mod files;
 mod ids;
@@ -37,10 +39,12 @@ mod schedule;
 mod script;
 mod signals;
 mod sink;
+mod timeline;
 mod tls;
 #[cfg(feature = "kafka")]
 mod topic;
 mod units;
+mod usage;
 mod verify;
 mod wire;
 mod worker;
@@ -51,8 +55,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::arrivals::Arrivals;
-use crate::ledger::Ledger;
-use crate::options::{Command, Options, RunOptions, SinkOptions, SourceOptions, VerifyOptions};
+use crate::options::{
+    Command, Options, ReportOptions, RunOptions, SinkOptions, SourceOptions, VerifyOptions,
+};
+use crate::report::html::{self, Document};
 use crate::run::RunError;
 use crate::sink::SinkEnd;
 use crate::verify::Verdict;
@@ -70,6 +76,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run(&options),
         Command::Sink(options) => sink(&options),
         Command::Verify(options) => verify(&options),
+        Command::Report(options) => report(&options),
     };
     ExitCode::from(ending.unwrap_or_else(|error| complain(&*error)) as u8)
 }
@@ -83,6 +90,9 @@ fn run(options: &RunOptions) -> Result<Ending, Box<dyn Error>> {
         }
         Err(error) => return Err(error.into()),
     };
+    if let Some(path) = &options.html {
+        html::write(path, &[Document::new("", &report)?])?;
+    }
     report::publish(&report, options.json.as_deref())?;
     Ok(if report.is_void() { Ending::Void } else { Ending::Fine })
 }
@@ -95,24 +105,36 @@ fn sink(options: &SinkOptions) -> Result<Ending, Box<dyn Error>> {
 }
 
 fn verify(options: &VerifyOptions) -> Result<Ending, Box<dyn Error>> {
-    let ledger = Ledger::load(&options.ledger)?;
-    let verdict = Verdict::new(&ledger, &arrivals(&options.source)?);
+    let ledgers = combine::ledgers(&options.ledgers)?;
+    let verdict = Verdict::new(&ledgers, &arrivals(&options.source)?);
     report::publish(&verdict, options.json.as_deref())?;
-    Ok(if verdict.failed() { Ending::Lost } else { Ending::Fine })
+    Ok(if verdict.failed() {
+        Ending::Lost
+    } else if verdict.void.is_some() {
+        Ending::Void
+    } else {
+        Ending::Fine
+    })
 }
 
 #[cfg(not(feature = "kafka"))]
 fn arrivals(source: &SourceOptions) -> Result<Arrivals, Box<dyn Error>> {
-    Ok(Arrivals::load(&source.arrived)?)
+    Ok(combine::arrivals(&source.arrived)?)
 }
 
 #[cfg(feature = "kafka")]
 fn arrivals(source: &SourceOptions) -> Result<Arrivals, Box<dyn Error>> {
-    Ok(match (&source.arrived, &source.brokers, &source.topic) {
-        (Some(path), _, _) => Arrivals::load(path)?,
-        (None, Some(brokers), Some(topic)) => topic::read(brokers, topic)?,
-        (None, _, _) => return Err("--arrived, or --brokers and --topic, must be given".into()),
+    Ok(match (&source.brokers, &source.topic) {
+        (Some(brokers), Some(topic)) => topic::read(brokers, topic)?,
+        (_, _) => combine::arrivals(&source.arrived)?,
     })
+}
+
+fn report(options: &ReportOptions) -> Result<Ending, Box<dyn Error>> {
+    let documents =
+        options.reports.iter().map(|path| Document::load(path)).collect::<Result<Vec<_>, _>>()?;
+    html::write(&options.html, &documents)?;
+    Ok(Ending::Fine)
 }
 
 #[expect(clippy::print_stderr, reason = "an error of a command line tool goes to stderr")]

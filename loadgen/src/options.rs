@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use crate::endpoint::{Endpoint, Header};
 use crate::ids::RunId;
 use crate::payload::FieldOrder;
 use crate::schedule::ArrivalProcess;
+use crate::script;
 use crate::units;
+use crate::usage::WatchTarget;
 
 /// Load, ledger and sink for any OTLP trace receiver.
 #[derive(Debug, Parser)]
@@ -28,9 +31,11 @@ pub(crate) enum Command {
     #[command(args_override_self = true)]
     Run(Box<RunOptions>),
     /// Receive spans and keep which ones arrived
-    Sink(SinkOptions),
+    Sink(Box<SinkOptions>),
     /// Compare what was acknowledged with what arrived
     Verify(VerifyOptions),
+    /// Show saved reports on one page, with their curves in one chart
+    Report(ReportOptions),
 }
 
 #[derive(Args, Debug)]
@@ -77,6 +82,14 @@ pub(crate) struct RunOptions {
     /// Write what became of every request, for `loadgen verify`
     #[arg(help_heading = REPORT, long, value_name = "FILE")]
     pub(crate) ledger: Option<PathBuf>,
+    /// Write the report as a page that needs nothing but itself
+    #[arg(help_heading = REPORT, long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) distributions: DistributionOptions,
+    /// Report what a process spends meanwhile, such as broker=4711; repeatable, Linux only
+    #[arg(help_heading = REPORT, long, value_name = "NAME=PID")]
+    pub(crate) watch: Vec<WatchTarget>,
 }
 
 /// Where requests go, and how answers are taken.
@@ -157,8 +170,19 @@ pub(crate) struct SinkOptions {
     /// How long to wait for them; if they have not all arrived, the exit code is 1
     #[arg(long, value_parser = units::duration, default_value = "30s", requires = "until_spans")]
     pub(crate) timeout: Duration,
+    /// Write a report as JSON at the end, and on SIGUSR1
+    #[arg(help_heading = REPORT, long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) distributions: DistributionOptions,
+    /// Leave spans out of end-to-end latency that were meant to start within so long of the first
+    /// of their run
+    #[arg(help_heading = REPORT, long, value_name = "FOR")]
+    #[arg(value_parser = units::duration, default_value = "0s")]
+    pub(crate) warm_up: Duration,
     /// Answer OK to everything without looking at it, to measure a sender
-    #[arg(long, conflicts_with_all = ["out", "until_spans", "lose_spans"])]
+    #[arg(long, conflicts_with_all = ["out", "until_spans", "lose_spans", "rate_max"])]
+    #[arg(conflicts_with_all = ["json", "hgrm", "hlog", "warm_up"])]
     pub(crate) discard: bool,
     /// Threads that receive
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -169,16 +193,23 @@ pub(crate) struct SinkOptions {
 
 /// How a sink misbehaves.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Misbehaviour")]
 pub(crate) struct ScriptOptions {
     /// Wait before every answer
     #[arg(long, value_parser = units::duration, default_value = "0s")]
     pub(crate) delay: Duration,
+    /// Take no more than so many spans per second (30k, 2.5M): later ones wait for their answer
+    #[arg(long, value_name = "SPANS", value_parser = units::count)]
+    pub(crate) rate_max: Option<f64>,
     /// Fail the first N requests
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) fail_first: u64,
     /// Fail every Nth request
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) fail_every: Option<u64>,
+    /// Fail requests that come within these times of the first (2s..5s)
+    #[arg(long, value_name = "FROM..TO", value_parser = script::window)]
+    pub(crate) fail_between: Option<Range<Duration>>,
     /// gRPC status code of failed requests
     #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(i32).range(1..=16))]
     pub(crate) fail_code: i32,
@@ -190,11 +221,22 @@ pub(crate) struct ScriptOptions {
     pub(crate) lose_spans: u64,
 }
 
+/// Files of latency distributions, for other tools.
+#[derive(Args, Debug)]
+pub(crate) struct DistributionOptions {
+    /// Write the latency distribution as text, for HdrHistogram's plotter
+    #[arg(help_heading = REPORT, long, value_name = "FILE")]
+    pub(crate) hgrm: Option<PathBuf>,
+    /// Write the latency histograms as an HdrHistogram interval log, which its tools merge
+    #[arg(help_heading = REPORT, long, value_name = "FILE")]
+    pub(crate) hlog: Option<PathBuf>,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct VerifyOptions {
-    /// The ledger that `loadgen run --ledger` wrote
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ledger: PathBuf,
+    /// A ledger that `loadgen run --ledger` wrote; repeatable, for several generators
+    #[arg(long = "ledger", value_name = "FILE", required = true)]
+    pub(crate) ledgers: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) source: SourceOptions,
     /// Write the result as JSON, `-` for stdout in place of the table
@@ -206,9 +248,9 @@ pub(crate) struct VerifyOptions {
 #[cfg(not(feature = "kafka"))]
 #[derive(Args, Debug)]
 pub(crate) struct SourceOptions {
-    /// The file that `loadgen sink --out` wrote
-    #[arg(long, value_name = "FILE")]
-    pub(crate) arrived: PathBuf,
+    /// A file that `loadgen sink --out` wrote; repeatable, for several sinks
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) arrived: Vec<PathBuf>,
 }
 
 /// Where to look for what arrived.
@@ -216,15 +258,25 @@ pub(crate) struct SourceOptions {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = true)]
 pub(crate) struct SourceOptions {
-    /// The file that `loadgen sink --out` wrote
+    /// A file that `loadgen sink --out` wrote; repeatable, for several sinks
     #[arg(long, value_name = "FILE", conflicts_with_all = ["brokers", "topic"])]
-    pub(crate) arrived: Option<PathBuf>,
-    /// Brokers of the topic to read in place of a file
+    pub(crate) arrived: Vec<PathBuf>,
+    /// Brokers of the topic to read in place of files
     #[arg(long, value_name = "HOST:PORT", requires = "topic")]
     pub(crate) brokers: Option<String>,
     /// The topic, from its beginning to where it ends now
     #[arg(long, requires = "brokers")]
     pub(crate) topic: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReportOptions {
+    /// A report that `run`, `sink` or `verify` wrote with --json; repeatable
+    #[arg(long = "json", value_name = "FILE", required = true)]
+    pub(crate) reports: Vec<PathBuf>,
+    /// The page to write
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: PathBuf,
 }
 
 fn run_id(text: &str) -> Result<RunId, std::num::ParseIntError> {

@@ -3,8 +3,11 @@
 //! Pure but for [`publish`]. It must never call a figure good that the run does not support: a
 //! report names what makes it void.
 
+mod chart;
+pub(crate) mod distribution;
+pub(crate) mod html;
+
 use std::fmt::{self, Display, Write as _};
-use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
@@ -22,12 +25,16 @@ use crate::manifest::Manifest;
 use crate::options::RunOptions;
 use crate::payload::FieldOrder;
 use crate::plan::Plan;
+use crate::report::distribution::Curves;
 use crate::run::{Effort, Measured};
 use crate::schedule::ArrivalProcess;
+use crate::timeline::SpansPerSecond;
+use crate::usage::{PROCESS_HEADINGS, ProcessUsage};
 use crate::verify::Verdict;
 
 /// The report of `loadgen run`.
 #[derive(Debug, Serialize)]
+#[serde(tag = "report", rename = "run")]
 pub(crate) struct RunReport {
     loadgen_version: &'static str,
     debug_build: bool,
@@ -66,6 +73,10 @@ pub(crate) struct RunReport {
     latency_uncorrected_us: Percentiles,
     /// From the intended to the actual start.
     lateness_us: Percentiles,
+    latency_curves: Curves,
+    spans_per_second: SpansPerSecond,
+    /// The generator, and those under `--watch`.
+    processes: Vec<ProcessUsage>,
     /// Why latency says nothing about the receiver; empty when it does.
     latency_void: Option<String>,
     /// True when void latencies, or shared cores, are to void the run.
@@ -155,6 +166,9 @@ impl RunReport {
             latency_us,
             latency_uncorrected_us: measured.latencies.uncorrected(),
             lateness_us,
+            latency_curves: distribution::curves(&measured.latencies.named()),
+            spans_per_second: [("acknowledged", measured.timeline.clone())].into(),
+            processes: measured.processes.clone(),
             latency_void: judgement.latency_void,
             strict: options.strict,
             void: judgement.void,
@@ -235,14 +249,16 @@ impl Display for RunReport {
         }
         writeln!(f, "retries {}, reconnects {}", self.retries, self.reconnects)?;
 
-        writeln!(
-            f,
-            "\n{:<24} {:>9} {:>9} {:>9} {:>9} {:>9}",
-            "us", "p50", "p90", "p99", "p99.9", "max"
-        )?;
+        writeln!(f, "\n{}", latency_headings())?;
         write_percentiles(f, "from intended start", latency_us)?;
         write_percentiles(f, "from actual start", latency_uncorrected_us)?;
         write_percentiles(f, "lateness", lateness_us)?;
+        if !self.processes.is_empty() {
+            writeln!(f, "\n{PROCESS_HEADINGS}")?;
+        }
+        for process in &self.processes {
+            writeln!(f, "{process}")?;
+        }
         if let Some(reason) = &self.latency_void {
             writeln!(f, "latency is VOID: {reason}")?;
         }
@@ -267,10 +283,19 @@ impl Display for Verdict {
             ("DUPLICATE", self.duplicate),
             ("REORDERED", self.reordered),
             ("ARRIVED-UNCONFIRMED", self.arrived_unconfirmed),
+            ("BAD-ARRIVED", self.bad_arrived),
         ] {
             writeln!(f, "{name:<24} {spans:>12}")?;
         }
-        write!(f, "{:<24} {:>12}", "foreign", self.foreign)
+        write!(f, "{:<24} {:>12}", "foreign", self.foreign)?;
+        if let Some(latency) = &self.end_to_end_us {
+            writeln!(f, "\n\n{}", latency_headings())?;
+            write_percentiles(f, "end to end", latency)?;
+        }
+        match self.void {
+            Some(reason) => write!(f, "\nthe verification is VOID: {reason}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -289,6 +314,10 @@ fn reasons(by_reason: &std::collections::BTreeMap<String, u64>) -> String {
     })
 }
 
+fn latency_headings() -> String {
+    format!("{:<24} {:>9} {:>9} {:>9} {:>9} {:>9}", "us", "p50", "p90", "p99", "p99.9", "max")
+}
+
 fn write_percentiles(f: &mut fmt::Formatter<'_>, name: &str, of: &Percentiles) -> fmt::Result {
     let Percentiles { p50, p90, p99, p999, max, .. } = of;
     writeln!(f, "{name:<24} {p50:>9.0} {p90:>9.0} {p99:>9.0} {p999:>9.0} {max:>9.0}")
@@ -305,7 +334,7 @@ pub(crate) fn publish<R: Display + Serialize>(report: &R, json: Option<&Path>) -
             if path == Path::new("-") {
                 return stdout.write_all(&document);
             }
-            fs::write(path, document)?;
+            distribution::save(path, &document)?;
             writeln!(stdout, "{report}")
         }
     }

@@ -29,10 +29,12 @@ use crate::pacer::Pacer;
 use crate::payload::{Payload, Shape, ShapeError};
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::report::RunReport;
+use crate::report::{RunReport, distribution};
 use crate::schedule::Schedule;
 use crate::signals;
+use crate::timeline::Timeline;
 use crate::tls::{Tls, TlsError};
+use crate::usage::{ProcessUsage, Watch, WatchError};
 use crate::worker::{MeasuredSpans, Worker, WorkerResult};
 
 /// A run that did not take place, or whose ledger could not be kept.
@@ -48,6 +50,10 @@ pub(crate) enum RunError {
     Shape(#[from] ShapeError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    #[error("cannot write a latency distribution: {0}")]
+    Distribution(std::io::Error),
 }
 
 /// What a run measured, before it is judged.
@@ -63,6 +69,10 @@ pub(crate) struct Measured {
     pub(crate) retries: u64,
     pub(crate) reconnects: u64,
     pub(crate) receiver_is_local: bool,
+    /// Acknowledged spans, second by second.
+    pub(crate) timeline: Timeline,
+    /// What this process and those under watch spent after the warm-up.
+    pub(crate) processes: Vec<ProcessUsage>,
 }
 
 /// What generator threads spent after the warm-up.
@@ -76,10 +86,18 @@ pub(crate) struct Effort {
 /// Carries the run out, writes its ledger, and reports.
 pub(crate) fn run(options: &RunOptions) -> Result<RunReport, RunError> {
     let plan = Arc::new(plan(options)?);
-    let measured = execute(&plan, usize::from(options.threads))?;
+    let watch = Watch::begin(&options.watch)?;
+    let measured = execute(&plan, usize::from(options.threads), watch)?;
     if let Some(path) = &options.ledger {
         measured.ledger.save(Path::new(path))?;
     }
+    distribution::write(
+        &options.distributions,
+        &measured.latencies.named(),
+        SystemTime::now() - measured.elapsed,
+        measured.elapsed,
+    )
+    .map_err(RunError::Distribution)?;
     Ok(RunReport::new(options, &plan, &measured))
 }
 
@@ -151,7 +169,7 @@ fn in_flight_max(worker_count: usize, body_bytes: usize) -> u32 {
     (per_worker * worker_count) as u32
 }
 
-fn execute(plan: &Arc<Plan>, thread_count: usize) -> Result<Measured, RunError> {
+fn execute(plan: &Arc<Plan>, thread_count: usize, mut watch: Watch) -> Result<Measured, RunError> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let thread_count = thread_count.min(plan.worker_count);
     let progress = Arc::new(Progress::default());
@@ -179,6 +197,7 @@ fn execute(plan: &Arc<Plan>, thread_count: usize) -> Result<Measured, RunError> 
                 RunError::Connect { endpoint: plan.target.endpoint.to_string(), source }
             })?;
         }
+        watch.restart(progress.acknowledged());
         let start = Instant::now();
         start_tx.send_replace(Some(start));
         if let Some(pacer) = &plan.pacer {
@@ -187,16 +206,18 @@ fn execute(plan: &Arc<Plan>, thread_count: usize) -> Result<Measured, RunError> 
                 .name("pace".to_owned())
                 .spawn_scoped(scope, move || pacer.run(start, request_count))?;
         }
-        watch_run(&runtime, plan, &progress, start, &mut ready_rx)?;
+        let timeline = watch_run(&runtime, plan, &progress, start, &mut ready_rx, &mut watch)?;
         let elapsed = start.elapsed();
+        let processes = watch.end(progress.acknowledged());
         let results = generators
             .into_iter()
             .map(|generator| generator.join().expect("a generator does not panic"));
-        Ok(collect(plan, results.collect(), elapsed))
+        Ok(Measured { timeline, processes, ..collect(plan, results.collect(), elapsed) })
     })
 }
 
-/// Prints a line per second until every generator has ended, which closes `ended`.
+/// Prints a line per second until every generator has ended, which closes `ended`; returns what
+/// was acknowledged in each of those seconds.
 #[expect(clippy::print_stderr, reason = "progress is for people, results are on stdout")]
 fn watch_run(
     runtime: &Runtime,
@@ -204,21 +225,31 @@ fn watch_run(
     progress: &Progress,
     start: Instant,
     ended: &mut mpsc::Receiver<Result<(), ConnectError>>,
-) -> Result<(), RunError> {
+    watch: &mut Watch,
+) -> Result<Timeline, RunError> {
     runtime.block_on(async {
         let mut termination = signals::termination()?;
         let mut second = time::interval_at(start.into(), Duration::from_secs(1));
         second.tick().await;
         let mut before = 0;
+        let mut timeline = Timeline::default();
+        let mut is_warming_up = !plan.warm_up.is_zero();
         loop {
             tokio::select! {
                 _ = second.tick() => {
                     let acknowledged = progress.acknowledged();
                     eprintln!("{}", progress.line(start.elapsed(), acknowledged, before));
                     before = acknowledged;
+                    timeline.second(acknowledged);
+                    if is_warming_up && start.elapsed() >= plan.warm_up {
+                        is_warming_up = false;
+                        watch.restart(acknowledged);
+                    } else {
+                        watch.look();
+                    }
                 }
                 () = termination.received() => plan.interrupt(),
-                _ = ended.recv() => return Ok(()),
+                _ = ended.recv() => return Ok(timeline),
             }
         }
     })
@@ -310,6 +341,8 @@ fn collect(plan: &Plan, generated: Vec<Generated>, elapsed: Duration) -> Measure
         retries: 0,
         reconnects: 0,
         receiver_is_local: false,
+        timeline: Timeline::default(),
+        processes: Vec::new(),
     };
     for Generated { workers, effort } in generated {
         all.effort = all.effort.zip(effort).map(|(sum, effort)| Effort {

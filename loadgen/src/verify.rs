@@ -5,13 +5,18 @@
 //! than were acknowledged is LOST, more is ARRIVED-UNCONFIRMED.
 
 use crate::arrivals::Arrivals;
+use crate::latency::Percentiles;
 use crate::ledger::{Ledger, SpanTotals};
+use crate::report::distribution::{self, Curves};
 
 /// What `loadgen verify` reports.
-#[derive(Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, serde::Serialize)]
+#[serde(tag = "report", rename = "verify")]
 pub(crate) struct Verdict {
+    /// The runs that were verified together.
+    pub(crate) runs: Vec<String>,
     pub(crate) spans: SpanTotals,
-    /// Different spans of this run that arrived.
+    /// Different spans of these runs that arrived.
     pub(crate) arrived: u64,
     /// Acknowledged and not arrived.
     pub(crate) lost: u64,
@@ -23,25 +28,44 @@ pub(crate) struct Verdict {
     pub(crate) corrupt: u64,
     /// Arrived without having been acknowledged.
     pub(crate) arrived_unconfirmed: u64,
+    /// Deliberately bad and arrived all the same; a lenient receiver lets them through.
+    pub(crate) bad_arrived: u64,
     /// Spans of other programs and other runs that the sink saw.
     pub(crate) foreign: u64,
+    /// From the intended start to the first arrival, where a sink measured it; in microseconds.
+    pub(crate) end_to_end_us: Option<Percentiles>,
+    latency_curves: Curves,
+    /// Why this says nothing about the receiver.
+    pub(crate) void: Option<&'static str>,
 }
 
 impl Verdict {
-    /// Compares the ledger of one run with what arrived of it.
-    pub(crate) fn new(ledger: &Ledger, arrivals: &Arrivals) -> Self {
+    /// Compares ledgers, which have no worker in common, with everything that arrived.
+    pub(crate) fn new(ledgers: &[Ledger], arrivals: &Arrivals) -> Self {
+        let mut runs: Vec<_> = ledgers.iter().map(|ledger| ledger.run).collect();
+        runs.sort_unstable();
+        runs.dedup();
+        let mut spans = SpanTotals::default();
+        for ledger in ledgers {
+            spans.add(ledger.totals());
+        }
         let mut verdict = Self {
-            spans: ledger.totals(),
+            runs: runs.iter().map(ToString::to_string).collect(),
+            void: (spans.acknowledged == 0).then_some("no span was acknowledged"),
+            spans,
             arrived: 0,
             lost: 0,
             duplicate: 0,
             reordered: 0,
             corrupt: 0,
             arrived_unconfirmed: 0,
+            bad_arrived: 0,
             foreign: arrivals.foreign,
+            end_to_end_us: arrivals.end_to_end.percentiles(),
+            latency_curves: distribution::curves(&[arrivals.end_to_end.named()]),
         };
         for ((run, _), worker) in &arrivals.workers {
-            if *run != ledger.run {
+            if runs.binary_search(run).is_err() {
                 verdict.foreign += worker.spans.len();
                 continue;
             }
@@ -49,8 +73,10 @@ impl Verdict {
             verdict.duplicate += worker.duplicate;
             verdict.reordered += worker.reordered;
             verdict.corrupt += worker.corrupt;
+            verdict.bad_arrived += worker.bad;
         }
-        let confirmed = verdict.count_requests(ledger, arrivals);
+        let confirmed: u64 =
+            ledgers.iter().map(|ledger| verdict.count_requests(ledger, arrivals)).sum();
         verdict.arrived_unconfirmed = verdict.arrived - confirmed;
         verdict
     }
@@ -99,7 +125,7 @@ mod tests {
             spans.spans.insert(sequence);
         }
         let workers = [((RUN, worker), spans)].into();
-        Verdict::new(&ledger, &Arrivals { workers, foreign: 0 })
+        Verdict::new(&[ledger], &Arrivals { workers, ..Arrivals::default() })
     }
 
     /// Acknowledged spans that did not arrive are lost, one by one.
@@ -140,10 +166,40 @@ mod tests {
         let worker = WorkerId(1);
         let mut other_run = WorkerArrivals::default();
         other_run.spans.insert(0);
-        let arrivals = Arrivals { workers: [((RunId(2), worker), other_run)].into(), foreign: 1 };
+        let workers = [((RunId(2), worker), other_run)].into();
+        let arrivals = Arrivals { workers, foreign: 1, ..Arrivals::default() };
         let workers = vec![WorkerLedger { worker, outcomes: vec![Outcome::Acknowledged] }];
         let ledger = Ledger { run: RUN, spans_per_request: 1, workers };
-        let verdict = Verdict::new(&ledger, &arrivals);
+        let verdict = Verdict::new(&[ledger], &arrivals);
         assert_eq!((verdict.arrived, verdict.lost, verdict.foreign), (0, 1, 2));
+    }
+    /// Runs with ledgers of their own are verified together; what one lost stays lost although
+    /// the other has more than was acknowledged.
+    #[test]
+    fn runs_are_verified_together() {
+        let worker = WorkerId(1);
+        let ledger = |run, spans_per_request, outcome| Ledger {
+            run: RunId(run),
+            spans_per_request,
+            workers: vec![WorkerLedger { worker, outcomes: vec![outcome] }],
+        };
+        let ledgers = [ledger(1, 4, Outcome::Acknowledged), ledger(2, 2, Outcome::TimedOut)];
+        let mut arrivals = Arrivals::default();
+        for (run, sequence) in [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1)] {
+            let of_worker = arrivals.workers.entry((RunId(run), worker)).or_default();
+            of_worker.spans.insert(sequence);
+        }
+        let verdict = Verdict::new(&ledgers, &arrivals);
+        assert_eq!(verdict.runs, ["00000001", "00000002"]);
+        assert_eq!((verdict.spans.generated, verdict.spans.acknowledged), (6, 4));
+        assert_eq!((verdict.arrived, verdict.lost, verdict.arrived_unconfirmed), (5, 1, 2));
+        assert_eq!(verdict.foreign, 0);
+    }
+
+    /// A verification of nothing is void, not a success.
+    #[test]
+    fn nothing_acknowledged_is_void() {
+        assert!(verdict(&[Outcome::TimedOut], []).void.is_some());
+        assert!(verdict(&[Outcome::Acknowledged], 0..4).void.is_none());
     }
 }

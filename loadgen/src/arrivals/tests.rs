@@ -37,7 +37,7 @@ fn spans(request: &mut ExportTraceServiceRequest) -> &mut Vec<Span> {
 fn arrived(requests: impl IntoIterator<Item = ExportTraceServiceRequest>) -> Arrivals {
     let mut arrivals = Arrivals::default();
     for request in requests {
-        arrivals.record(&Judged::new(request));
+        arrivals.record(&Judged::new(request), None);
     }
     arrivals
 }
@@ -120,7 +120,7 @@ fn spans_are_lost_on_demand() {
     assert_eq!(judged.lose(3), 3);
     assert_eq!(judged.lose(3), 1);
     let mut arrivals = Arrivals::default();
-    arrivals.record(&judged);
+    arrivals.record(&judged, None);
     assert_eq!(arrivals.distinct(), 0);
 }
 
@@ -131,6 +131,54 @@ fn arrivals_survive_their_file() {
     let path = folder.path().join("arrived");
     let mut arrivals = arrived([request(0), request(40), request(40)]);
     arrivals.foreign = 2;
+    arrivals.sink = 5;
     arrivals.save(&path).unwrap();
     assert_eq!(Arrivals::load(&path).unwrap(), arrivals);
+}
+
+/// Latency runs from the intended start that spans carry to the first arrival of those that are
+/// intact, and survives the file.
+#[test]
+fn latency_is_that_of_first_arrivals() {
+    let mut arrivals = Arrivals::default();
+    let mut damaged = request(1);
+    spans(&mut damaged)[0].name.push('x');
+    // The generator's stamp says that both requests were meant to start at 1 ns.
+    arrivals.record(&Judged::new(request(0)), Some(1 + 2_000_000));
+    arrivals.record(&Judged::new(damaged), Some(1 + 2_000_000));
+    arrivals.record(&Judged::new(request(0)), Some(1 + 9_000_000));
+    arrivals.record(&Judged::new(request(2)), None);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("arrived");
+    arrivals.save(&path).unwrap();
+    let latency = Arrivals::load(&path).unwrap().end_to_end.percentiles().unwrap();
+    assert_eq!(latency.count, 7);
+    assert!((latency.p50 / 2_000.0 - 1.0).abs() < 0.002, "{latency:?}");
+    assert!((latency.max / 2_000.0 - 1.0).abs() < 0.002, "{latency:?}");
+}
+
+/// What two sinks got adds up; what both got is duplicate.
+#[test]
+fn arrivals_of_two_sinks_merge() {
+    let mut damaged = request(2);
+    spans(&mut damaged)[1].attributes.clear();
+    let mut merged = arrived([request(0), request(1), request(1)]);
+    merged.merge(arrived([request(1), damaged]));
+    assert_eq!(merged.distinct(), 12);
+    assert_eq!(counts(&merged.workers[&(RUN, WORKER)]), (12, 8, 0, 1));
+}
+
+/// A deliberately bad span that a receiver lets through has arrived, and is not corrupt.
+#[test]
+fn deliberately_bad_spans_are_recognised() {
+    let mut lenient = request(1);
+    let bad = &mut spans(&mut lenient)[3];
+    let mut mark: [u8; 8] = bad.span_id[..].try_into().unwrap();
+    mark[2] |= 0x80;
+    bad.parent_span_id = mark.to_vec();
+    bad.span_id = vec![0; 8];
+    let arrivals = arrived([lenient]);
+    let worker = &arrivals.workers[&(RUN, WORKER)];
+    assert_eq!((counts(worker), worker.bad), ((4, 0, 0, 0), 1));
+    assert_eq!(worker.spans.count(7..8), 1);
 }

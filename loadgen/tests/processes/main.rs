@@ -1,6 +1,8 @@
-//! `run`, `sink` and `verify` as the processes that users start, over loopback.
+//! `run`, `sink`, `verify` and `report` as the processes that users start, over loopback.
 
 #![expect(clippy::unwrap_used, reason = "what tests share panics as tests do")]
+
+mod reports;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
