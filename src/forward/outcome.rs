@@ -7,7 +7,7 @@
 use std::{error::Error, time::Duration};
 
 use http::StatusCode;
-use tonic::{Code, ConnectError, Status};
+use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
 use crate::limits;
@@ -132,6 +132,11 @@ impl Refusal {
     pub(super) fn from_transport(error: &(dyn Error + 'static)) -> Self {
         let chain = || std::iter::successors(Some(error), |&error| error.source());
         let message = chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        // tonic's channel reads our `grpc-timeout` and ends the call by a timer of its own: the
+        // backend is slow, and its connection is well.
+        if chain().any(|error| error.is::<TimeoutExpired>()) {
+            return Self::late(one_line(&message));
+        }
         // A name that does not resolve and a certificate that does not verify are settings.
         let configuration =
             ["dns error", "certificate", "tls handshake"].iter().any(|text| message.contains(text));
@@ -146,7 +151,10 @@ impl Refusal {
 
     /// From our own deadline for a call.
     pub(super) fn from_timeout(timeout: Duration) -> Self {
-        let message = format!("no answer within {timeout:?}");
+        Self::late(format!("no answer within {timeout:?}"))
+    }
+
+    fn late(message: String) -> Self {
         Self { class: Class::Now, code: "timeout", message, retry_after: None }
     }
 }
@@ -247,6 +255,7 @@ mod tests {
         assert_eq!(class(&ConnectError("dns error: no such host".into())), Class::Configuration);
         let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
         assert_eq!(class(&reset), Class::Broken);
+        assert_eq!(class(&TimeoutExpired(())), Class::Now, "slow is not broken");
     }
 
     /// Foreign words cannot break a log line or fill it.
