@@ -14,6 +14,7 @@ use crate::support::{
     eventually,
     forwarding::{DEAD_LETTER_TOPIC, GROUP, PARTITIONS, Running, TOPIC, config, record},
     mock_kafka::{MockKafka, Stored},
+    program::Program,
     spans,
 };
 
@@ -187,6 +188,49 @@ fn flapping_backend_dead_letters_nothing() {
     });
     half.stop();
     half.reconciles(&[("forwarded", 4)]);
+}
+
+/// The program stops dead-lettering at the hundredth letter without a success between, says so in
+/// its log and on its page, and forwards what is left once the backend accepts.
+#[test]
+fn storm_stops_at_a_hundred_letters() {
+    let well = Arc::new(AtomicBool::new(false));
+    let is_well = Arc::clone(&well);
+    let backend = Backend::start(move |_| {
+        let is_well = is_well.load(Ordering::Relaxed);
+        if is_well { Reply::Accept } else { Reply::status(Code::Internal, "disk full") }
+    });
+    let kafka = MockKafka::start(&[TOPIC, DEAD_LETTER_TOPIC], PARTITIONS);
+    for index in 0..150 {
+        kafka.produce(TOPIC, 0, None, Some(&record(&format!("0-{index}"))));
+    }
+    kafka.flush();
+    let (brokers, endpoint) = (kafka.brokers(), backend.endpoint());
+    let program = Program::start(&[
+        ("ROLE", "forward"),
+        ("KAFKA_BROKERS", &brokers),
+        ("KAFKA_TOPIC", TOPIC),
+        ("KAFKA_CONSUMER_GROUP", GROUP),
+        ("KAFKA_CONSUMER_CONFIG", "fetch.wait.max.ms=10"),
+        ("JAEGER_ENDPOINT", &endpoint),
+        ("FORWARD_RETRY_BACKOFF_MIN", "1ms"),
+        ("FORWARD_RETRY_BACKOFF_MAX", "2ms"),
+    ]);
+    let letters = || program.metric("otel_pipeline_forward_dead_letters_total{reason=\"refused\"}");
+    let page = || program.page("/readyz?verbose").1;
+    eventually("it says that it stopped", || page().contains("dead-lettering stopped"));
+    assert_eq!(letters(), 100.0);
+    let (tried, storm) = (backend.exports().len(), "dead-lettering stopped: look at the backend");
+    eventually("it is tried further", || backend.exports().len() > tried + 100);
+    assert_eq!(letters(), 100.0);
+    assert!(program.log().contains(storm), "{}", program.log());
+    well.store(true, Ordering::Relaxed);
+    eventually("the rest is committed", || {
+        kafka.committed(GROUP, TOPIC, PARTITIONS)[0] == Some(150)
+    });
+    let rest: Vec<String> = (100..150).map(|index| format!("0-{index}")).collect();
+    assert_eq!(backend.accepted(), rest);
+    assert_eq!(kafka.records(DEAD_LETTER_TOPIC, PARTITIONS).len(), 100);
 }
 
 /// A backend that cannot be reached has nothing dead-lettered, however often it is tried.
