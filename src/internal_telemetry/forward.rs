@@ -50,7 +50,7 @@ pub struct ForwardMetrics {
     pub paused: IntGaugeVec,
     /// Records between the forwarded position and the end, by partition.
     pub lag_records: IntGaugeVec,
-    /// Age of the last forwarded record, or of the first waiting one, while any wait, by partition.
+    /// Age of the last forwarded record, or of the first one waiting, if any is, by partition.
     pub lag_seconds: IntGaugeVec,
 }
 
@@ -97,11 +97,7 @@ impl ForwardMetrics {
                 .counter("forward_records_consumed_total", "records polled from Kafka"),
             bytes_consumed: registry
                 .counter("forward_bytes_consumed_total", "key and value bytes of those records"),
-            records_replayed: registry.open_counters(
-                "forward_records_replayed_total",
-                "records polled that dlq replay had sent back",
-                &["partition"],
-            ),
+            records_replayed: records_replayed(registry),
             records: records(registry),
             records_pending: registry
                 .gauge("forward_records_pending", "records polled and not yet done with"),
@@ -136,7 +132,7 @@ impl ForwardMetrics {
             dead_letter_failures: registry
                 .counter("forward_dead_letter_failures_total", "dead letters not acknowledged"),
             commit_failures: registry
-                .counter("forward_commit_failures_total", "offset commits that failed or did not reach the group; they are repeated"),
+                .counter("forward_commit_failures_total", "offset commits that failed"),
             rebalances: registry
                 .counter("forward_rebalances_total", "changes of the partitions held"),
             watchdog_seeks: registry
@@ -160,11 +156,19 @@ impl ForwardMetrics {
             ),
             lag_seconds: registry.gauges(
                 "forward_lag_seconds",
-                "age of the last forwarded record, at first of the first waiting one, while any wait",
+                "age of the last forwarded record, or of the first one waiting, if any is",
                 &["partition"],
             ),
         }
     }
+}
+
+fn records_replayed(registry: &mut Registry) -> IntCounterVec {
+    registry.open_counters(
+        "forward_records_replayed_total",
+        "records polled that dlq replay had sent back",
+        &["partition"],
+    )
 }
 
 fn records(registry: &mut Registry) -> IntCounterVec {

@@ -228,8 +228,8 @@ impl GroupConsumer {
 
     /// Sends offsets to the coordinator without waiting.
     ///
-    /// librdkafka reports a refusal through `offset_commit_cb`, which rdkafka 0.39 does not set, and
-    /// does not repeat the commit: the owner compares what it handed over with
+    /// librdkafka reports a refusal through `offset_commit_cb`, which rdkafka 0.39 does not set,
+    /// and does not repeat the commit: the owner compares what it handed over with
     /// [`super::Extent::committed`]. [`GroupEvent::CommitFailed`] comes once rdkafka passes it on.
     ///
     /// # Errors

@@ -4,8 +4,8 @@
 //! write lock, and allocates a C string for it. `rd_kafka_produce` on a handle does neither. Called
 //! by the publish thread that owns the [`TopicHandle`]; never blocks.
 //!
-//! rdkafka's `Headers` panics on a name that is not UTF-8. What others write to a topic must not end
-//! the thread that reads it: [`each_header`] takes names as the bytes that they are. Any thread.
+//! rdkafka's `Headers` panics on a name that is not UTF-8. What others write to a topic must not
+//! end the thread that reads it: [`each_header`] takes names as bytes. Any thread.
 #![expect(unsafe_code, reason = "neither call of librdkafka has a safe wrapper that will do")]
 
 use std::{
