@@ -53,8 +53,8 @@ fn a_plain_client_shares_the_partitions() {
     assert_eq!(commit_metadata(&scene), HashSet::from([String::new()]));
 }
 
-/// A member with another assignor keeps us out: we say so, with where to read on, and take over what
-/// the topic holds once it has gone.
+/// A member with another assignor keeps us out: we say so, with where to read on, and take over
+/// what the topic holds once it has gone.
 #[test]
 fn another_assignor_is_told_apart() {
     let scene = Scene::new("assignor");
