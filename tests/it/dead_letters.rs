@@ -131,6 +131,30 @@ fn only_the_guilty_trace_is_dead_lettered() {
     assert_eq!(header(letter, "otel.dlq.original.offset"), Some("1"));
 }
 
+/// A record that is alone larger than what the backend takes is set aside with that reason, and its
+/// neighbours are delivered in order.
+#[test]
+fn record_over_the_backends_limit_is_dead_lettered() {
+    let large = "large".repeat(100);
+    let backend = Backend::start(|export| match export.message_bytes {
+        401.. => Reply::status(Code::ResourceExhausted, "received message larger than max"),
+        _ => Reply::Accept,
+    });
+    let kafka = MockKafka::start(&[TOPIC, DEAD_LETTER_TOPIC], PARTITIONS);
+    for name in ["before", &large, "behind"] {
+        kafka.produce(TOPIC, 0, None, Some(&record(name)));
+    }
+    kafka.flush();
+    let half = Running::start(&config(&kafka, &backend), 1);
+    eventually("all is committed", || kafka.committed(GROUP, TOPIC, PARTITIONS)[0] == Some(3));
+    half.stop();
+    assert_eq!(backend.accepted(), ["before", "behind"]);
+    half.reconciles(&[("forwarded", 2), ("dead_lettered", 1)]);
+    let [letter] = &kafka.records(DEAD_LETTER_TOPIC, PARTITIONS)[..] else { panic!("one letter") };
+    assert_eq!(letter.value, Some(record(&large)));
+    assert_eq!(header(letter, "otel.dlq.reason"), Some("too_large"));
+}
+
 /// A record that breaks the connection whenever it comes is found among the others and set aside;
 /// the others are delivered in order.
 #[test]

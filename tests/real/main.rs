@@ -15,6 +15,8 @@ mod framing;
 mod groups;
 /// The Collector writes what we read, reads what we write, and takes what we forward.
 mod interop;
+/// Dead letters as an operator finds and replays them.
+mod letters;
 /// A backend that is away for long.
 mod outage;
 /// What the real backends answer when something is wrong.
