@@ -6,6 +6,7 @@
 
 use std::{error::Error, time::Duration};
 
+use h2::Reason;
 use http::StatusCode;
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt;
@@ -138,6 +139,16 @@ impl Refusal {
             return Self::late(one_line(&message));
         }
         // A name that does not resolve and a certificate that does not verify are settings.
+        // gRPC over HTTP2, "Errors": a server that gives a call up, for its deadline or its own
+        // end, resets that stream. The connection stands.
+        let given_up = |error: &h2::Error| {
+            let is_reset = error.is_reset() && error.is_remote();
+            is_reset && matches!(error.reason(), Some(Reason::CANCEL | Reason::REFUSED_STREAM))
+        };
+        if chain().filter_map(|error| error.downcast_ref()).any(given_up) {
+            let message = one_line(&message);
+            return Self { class: Class::Now, code: "cancelled", message, retry_after: None };
+        }
         let configuration =
             ["dns error", "certificate", "tls handshake"].iter().any(|text| message.contains(text));
         let unconnected = chain().any(|error| error.is::<ConnectError>());
