@@ -168,7 +168,7 @@ fn slow_backend_is_no_broken_connection() {
 fn refused_commits_are_repeated() {
     let backend = Backend::start(|_| Reply::Accept);
     let kafka = kafka_with(10);
-    kafka.refuse_commits(3);
+    kafka.refuse_commits(2);
     let half = Running::start(&config(&kafka, &backend), 1);
     eventually("all is committed", || is_committed(&kafka, 10));
     assert!(half.telemetry.forward.commit_failures.get() > 0);
