@@ -2,7 +2,8 @@
 //! and a backend for each, and the same done to both.
 //!
 //! The pipeline must lose nothing; what the Collector loses is printed, not asserted: that is not
-//! ours to promise. tests/real/parts/collector/beside.yaml tells which settings are not defaults.
+//! ours to promise. It is what its queue held, what a full queue dropped, and what was given up.
+//! tests/real/parts/collector/beside.yaml tells which settings are not defaults.
 
 use std::time::{Duration, Instant};
 
@@ -34,16 +35,17 @@ const RETRIES_LAST: &str = "5s";
 /// Longer than those retries; the pipeline's own never end.
 const AWAY: Duration = Duration::from_secs(20);
 /// Slower than the records come in, for one request at a time of each of the Collector's ten.
-const SLOW: Temper = Temper { delay: Duration::from_millis(200), refuse_every: 0 };
+const SLOW: Temper = Temper { delay: Duration::from_millis(150), refuse_every: 0 };
 
-/// Killed under load while the backend is slow, and followed by another: the pipeline's successor
-/// delivers what was on its way.
+/// Killed under load, with a backlog and a slow backend, and followed by another: the pipeline's
+/// successor delivers what was on its way.
 #[test]
 fn a_consumer_killed_under_load() {
     let scene = Scene::new("beside-killed");
     let receive = scene.pipeline(&[("ROLE", "receive")]);
-    let mut sides = Side::both(&scene, SLOW);
     let load = Load::start(&receive.otlp_endpoint(), &scene.service, CONNECTIONS);
+    await_acknowledged(&load, TRACES);
+    let mut sides = Side::both(&scene, SLOW);
     await_taken(&sides, &load);
     for side in &mut sides {
         side.consumer.kill_9();
