@@ -191,6 +191,9 @@ pub const FORWARD_IDLE_WAIT: Duration = Duration::from_millis(100);
 pub const FORWARD_CALL_WAIT: Duration = Duration::from_millis(5);
 /// Acknowledged offsets are committed this often: what a crash repeats is about this much.
 pub const FORWARD_COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+/// A commit that the group is not seen to have after this long was refused, and is repeated. Longer
+/// than an answer takes; statistics that waited for a poll are older than what they are read for.
+pub const FORWARD_COMMIT_PATIENCE: Duration = Duration::from_secs(3);
 /// A window full for longer than this pauses the consumer. Pausing throws the prefetched records
 /// away, so short stalls are sat out.
 pub const FORWARD_STALL_MAX: Duration = Duration::from_secs(5);
@@ -200,6 +203,10 @@ pub const FORWARD_REVOKE_WAIT: Duration = Duration::from_secs(5);
 pub const FORWARD_SILENCE_MAX: Duration = Duration::from_secs(30);
 /// How often librdkafka reports the high watermarks and the state of the group.
 pub const CONSUMER_STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the brokers are asked for the ends of the partitions.
+pub const FORWARD_ENDS_INTERVAL: Duration = Duration::from_secs(5);
+/// Longest wait for the answer: the forward thread does nothing else meanwhile.
+pub const FORWARD_ENDS_WAIT: Duration = Duration::from_millis(500);
 /// Without a word of the coordinator for this long (librdkafka's session timeout), the member
 /// counts as out of its group.
 pub const GROUP_SILENCE_MAX: Duration = Duration::from_secs(45);

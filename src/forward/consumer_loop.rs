@@ -12,6 +12,7 @@
 //!    not sent goes back to the group.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -36,7 +37,7 @@ use crate::{
     health::Heartbeat,
     kafka::{
         Burial, ConsumerError, DeadLetter, DeadLetters, Extent, GroupConsumer, GroupEvent,
-        PartitionId, Polled,
+        NextOffset, PartitionId, Polled,
     },
     limits,
 };
@@ -65,6 +66,9 @@ pub struct ForwardLoop {
     call_wait: Duration,
     commit_due: Instant,
     dead_letter_check_due: Instant,
+    ends_due: Instant,
+    /// Where the brokers last said that partitions end.
+    ends: BTreeMap<PartitionId, NextOffset>,
     steady_at: Instant,
 }
 
@@ -94,6 +98,8 @@ impl ForwardLoop {
             call_wait: config.request_timeout.max(limits::MESSAGE_TIMEOUT),
             commit_due: now,
             dead_letter_check_due: now,
+            ends_due: now,
+            ends: BTreeMap::new(),
             steady_at: now,
         }
     }
@@ -251,7 +257,7 @@ impl ForwardLoop {
 
     /// Polls for one record. The clock is read once for all records that follow each other.
     fn take_record(&mut self, wait: Duration, arrived: &mut Option<Instant>) -> Polled {
-        let (window, report) = (&mut self.window, &self.report);
+        let (window, report) = (&mut self.window, &mut self.report);
         self.consumer.poll(wait, |record| {
             let now = *arrived.get_or_insert_with(Instant::now);
             if window.accept(&record, now) == Arrival::Taken {
@@ -285,9 +291,11 @@ impl ForwardLoop {
                     self.steady_at = now;
                     self.report.steady(self.window.offsets().partitions().len(), now);
                 }
-                GroupEvent::Extents(extents) => self.measure(&extents, now),
+                GroupEvent::Extents(extents) => self.measure(extents, now),
                 GroupEvent::CommitFailed(error) => self.commit_failed(&error, now),
                 GroupEvent::OffsetReset(what) => self.report.offset_reset(&what, now),
+                GroupEvent::Replayed(partition) => self.report.replayed(partition),
+                GroupEvent::KeptOut => self.report.kept_out(now),
                 GroupEvent::Trouble(error) => self.report.trouble(&error, now),
                 GroupEvent::Fatal(error) => return Err(ForwardError::Expelled(error)),
             }
@@ -320,15 +328,41 @@ impl ForwardLoop {
         self.report.rebalanced(partitions, &self.window.offsets().partitions());
     }
 
-    fn measure(&mut self, extents: &[Extent], now: Instant) {
-        self.report.lag(extents, self.window.offsets());
+    fn measure(&mut self, mut extents: Vec<Extent>, now: Instant) {
+        self.ask_for_ends(now);
+        for extent in &mut extents {
+            let asked = self.ends.get(&extent.partition).copied();
+            extent.end = extent.end.max(asked.unwrap_or(extent.end));
+        }
+        let missed = self.window.offer_missed(&extents, now);
+        if missed > 0 {
+            let why = format!("the group does not have those of {missed} partitions");
+            self.report.commit_failed(&why, now);
+        }
+        self.report.lag(&extents, self.window.offsets());
         if self.stall.is_paused() || !self.window.has_room() {
             self.watchdog.forgive();
             return;
         }
-        for (partition, next) in self.watchdog.silent(extents, self.window.offsets(), now) {
+        for (partition, next) in self.watchdog.silent(&extents, self.window.offsets(), now) {
             self.report.sought(partition, next);
             self.ask(now, |consumer| consumer.seek(partition, next, limits::ADMIN_TIMEOUT));
+            // What a race has left paused stays so through a seek.
+            self.ask(now, GroupConsumer::resume);
+        }
+    }
+
+    /// Lag grows, and a lost fetcher is found, also where nothing is fetched. While no broker
+    /// answers, what was known before holds.
+    fn ask_for_ends(&mut self, now: Instant) {
+        let partitions = self.window.offsets().partitions();
+        if now < self.ends_due || partitions.is_empty() {
+            return;
+        }
+        self.ends_due = now + limits::FORWARD_ENDS_INTERVAL;
+        match self.consumer.ends(&partitions, limits::FORWARD_ENDS_WAIT) {
+            Ok(ends) => self.ends = ends.into_iter().collect(),
+            Err(error) => self.report.trouble(&describe(&error), now),
         }
     }
 
@@ -385,3 +419,6 @@ fn describe(error: &dyn std::error::Error) -> String {
         None => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,10 +5,13 @@
 //! offsets is kept. Invariant: nothing is offered for commit that was not acknowledged under the
 //! partition's present generation.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use super::batch::Generation;
-use crate::kafka::{NextOffset, PartitionId};
+use crate::kafka::{Extent, NextOffset, PartitionId};
 
 /// The positions of the partitions that this consumer holds.
 #[derive(Debug, Default)]
@@ -26,6 +29,8 @@ struct Position {
     acknowledged: Option<NextOffset>,
     /// What was last handed to a commit.
     committed: Option<NextOffset>,
+    /// Since when the group is seen not to have that.
+    missed_since: Option<Instant>,
 }
 
 impl Offsets {
@@ -33,7 +38,13 @@ impl Offsets {
     pub(super) fn assign(&mut self, partition: PartitionId) {
         self.last_generation = Generation(self.last_generation.0 + 1);
         let generation = self.last_generation;
-        let position = Position { generation, received: None, acknowledged: None, committed: None };
+        let position = Position {
+            generation,
+            received: None,
+            acknowledged: None,
+            committed: None,
+            missed_since: None,
+        };
         self.positions.insert(partition, position);
     }
 
@@ -76,10 +87,35 @@ impl Offsets {
                 && position.committed != Some(acknowledged)
             {
                 position.committed = Some(acknowledged);
+                position.missed_since = None;
                 next.push((*partition, acknowledged));
             }
         }
         next
+    }
+
+    /// Offers again what was handed to a commit and is missing from what the group has for longer
+    /// than `patience`; returns in how many partitions.
+    pub(super) fn offer_missed(
+        &mut self,
+        extents: &[Extent],
+        patience: Duration,
+        now: Instant,
+    ) -> usize {
+        let mut missed = 0;
+        for Extent { partition, committed, .. } in extents {
+            let Some(position) = self.positions.get_mut(partition) else { continue };
+            if position.committed.is_none() || position.committed == *committed {
+                position.missed_since = None;
+                continue;
+            }
+            let since = *position.missed_since.get_or_insert(now);
+            if now.saturating_duration_since(since) >= patience {
+                position.committed = None;
+                missed += 1;
+            }
+        }
+        missed
     }
 
     /// A commit failed: everything acknowledged is offered again.
@@ -147,6 +183,32 @@ mod tests {
         offsets.acknowledge(P, stale, 10);
         assert!(!offsets.is_current(P, stale));
         assert_eq!(offsets.take_uncommitted(), []);
+    }
+
+    /// What the group does not have is offered again, once the patience for a commit under way is
+    /// over; what it has is not.
+    #[test]
+    fn missed_commit_is_offered_again() {
+        const PATIENCE: Duration = Duration::from_secs(3);
+        let mut offsets = Offsets::default();
+        offsets.assign(P);
+        let generation = offsets.receive(P, 10).expect("assigned");
+        offsets.acknowledge(P, generation, 10);
+        let (start, end) = (NextOffset(0), NextOffset(99));
+        let seen = |committed| [Extent { partition: P, committed, start, end }];
+        let begun = Instant::now();
+        let offer = |offsets: &mut Offsets, committed, seconds| {
+            let now = begun + Duration::from_secs(seconds);
+            offsets.offer_missed(&seen(committed), PATIENCE, now)
+        };
+        assert_eq!(offer(&mut offsets, None, 0), 0, "nothing was handed to a commit");
+        assert_eq!(offsets.take_uncommitted().len(), 1);
+        assert_eq!(offer(&mut offsets, None, 10), 0);
+        assert_eq!(offer(&mut offsets, Some(NextOffset(11)), 12), 0);
+        assert_eq!(offer(&mut offsets, Some(NextOffset(7)), 20), 0, "the patience begins anew");
+        assert_eq!(offer(&mut offsets, Some(NextOffset(7)), 23), 1);
+        assert_eq!(offsets.take_uncommitted(), [(P, NextOffset(11))]);
+        assert_eq!(offer(&mut offsets, Some(NextOffset(7)), 24), 0, "it is under way again");
     }
 
     /// A topic made anew starts at zero: positions may go back.

@@ -6,8 +6,9 @@
 
 use std::{error::Error, time::Duration};
 
+use h2::Reason;
 use http::StatusCode;
-use tonic::{Code, ConnectError, Status};
+use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
 use crate::limits;
@@ -132,7 +133,22 @@ impl Refusal {
     pub(super) fn from_transport(error: &(dyn Error + 'static)) -> Self {
         let chain = || std::iter::successors(Some(error), |&error| error.source());
         let message = chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        // tonic's channel reads our `grpc-timeout` and ends the call by a timer of its own: the
+        // backend is slow, and its connection is well.
+        if chain().any(|error| error.is::<TimeoutExpired>()) {
+            return Self::late(one_line(&message));
+        }
         // A name that does not resolve and a certificate that does not verify are settings.
+        // gRPC over HTTP2, "Errors": a server that gives a call up, for its deadline or its own
+        // end, resets that stream. The connection stands.
+        let given_up = |error: &h2::Error| {
+            let is_reset = error.is_reset() && error.is_remote();
+            is_reset && matches!(error.reason(), Some(Reason::CANCEL | Reason::REFUSED_STREAM))
+        };
+        if chain().filter_map(|error| error.downcast_ref()).any(given_up) {
+            let message = one_line(&message);
+            return Self { class: Class::Now, code: "cancelled", message, retry_after: None };
+        }
         let configuration =
             ["dns error", "certificate", "tls handshake"].iter().any(|text| message.contains(text));
         let unconnected = chain().any(|error| error.is::<ConnectError>());
@@ -146,7 +162,10 @@ impl Refusal {
 
     /// From our own deadline for a call.
     pub(super) fn from_timeout(timeout: Duration) -> Self {
-        let message = format!("no answer within {timeout:?}");
+        Self::late(format!("no answer within {timeout:?}"))
+    }
+
+    fn late(message: String) -> Self {
         Self { class: Class::Now, code: "timeout", message, retry_after: None }
     }
 }
@@ -247,6 +266,7 @@ mod tests {
         assert_eq!(class(&ConnectError("dns error: no such host".into())), Class::Configuration);
         let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
         assert_eq!(class(&reset), Class::Broken);
+        assert_eq!(class(&TimeoutExpired(())), Class::Now, "slow is not broken");
     }
 
     /// Foreign words cannot break a log line or fill it.

@@ -32,6 +32,7 @@ pub(super) struct Report {
     dead_letter_topic: Arc<Condition>,
     lanes: Arc<Condition>,
     refusals: RateLimited,
+    storms: RateLimited,
     refused_spans: RateLimited,
     halves: RateLimited,
     letters: RateLimited,
@@ -39,8 +40,9 @@ pub(super) struct Report {
     commit_failures: RateLimited,
     troubles: RateLimited,
     resets: RateLimited,
-    /// Kafka's timestamp of the last record forwarded.
-    forwarded_ms: BTreeMap<PartitionId, i64>,
+    /// Kafka's timestamp of the last record forwarded or, before one is, of the first consumed or,
+    /// before that, when lag was first seen; none where nothing waits.
+    reached_ms: BTreeMap<PartitionId, i64>,
 }
 
 impl Report {
@@ -61,6 +63,7 @@ impl Report {
             dead_letter_topic: health.condition("dead-letter topic", required),
             lanes: health.condition("lanes", false),
             refusals: limited(),
+            storms: limited(),
             refused_spans: limited(),
             halves: limited(),
             letters: limited(),
@@ -68,7 +71,7 @@ impl Report {
             commit_failures: limited(),
             troubles: limited(),
             resets: limited(),
-            forwarded_ms: BTreeMap::new(),
+            reached_ms: BTreeMap::new(),
         }
     }
 
@@ -77,11 +80,21 @@ impl Report {
     }
 
     /// A record was taken into a lane.
-    pub(super) fn consumed(&self, record: &Record<'_>) {
+    pub(super) fn consumed(&mut self, record: &Record<'_>) {
         let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
         self.metrics().records_consumed.inc();
         self.metrics().bytes_consumed.inc_by(bytes as u64);
         self.metrics().records_pending.inc();
+        if let Some(timestamp_ms) = record.timestamp_ms {
+            let reached_ms = self.reached_ms.entry(record.partition).or_insert(timestamp_ms);
+            *reached_ms = timestamp_ms.min(*reached_ms);
+        }
+    }
+
+    /// A record was one that `dlq replay` sent back.
+    pub(super) fn replayed(&self, partition: PartitionId) {
+        let label = partition.0.to_string();
+        self.metrics().records_replayed.with_label_values(&[&label]).inc();
     }
 
     /// Records go back to the group unforwarded.
@@ -137,7 +150,7 @@ impl Report {
             if let Some(last) = run.last()
                 && let Some(timestamp_ms) = last.timestamp_ms
             {
-                self.forwarded_ms.insert(last.partition, timestamp_ms);
+                self.reached_ms.insert(last.partition, timestamp_ms);
             }
         }
     }
@@ -156,7 +169,8 @@ impl Report {
         metrics.responses.with_label_values(&["ok"]).inc();
         metrics.spans_refused.inc_by(spans_refused);
         self.backend.set(true, format!("{}: accepts", self.thread));
-        if let Some(trouble) = self.refusals.recovered(now) {
+        let recovered = [self.refusals.recovered(now), self.storms.recovered(now)];
+        if let Some(trouble) = recovered.into_iter().flatten().max_by_key(|it| it.lasting) {
             let (count, lasting) = (trouble.occurrences, trouble.lasting);
             tracing::info!(thread = self.thread, count, ?lasting, "backend accepts again");
         }
@@ -190,9 +204,13 @@ impl Report {
         let class = refusal.class.label();
         self.metrics().retries.with_label_values(&[class]).inc();
         let Refusal { code, message, .. } = refusal;
-        let why = format!("{} lane {lane}: {code}: {message}; next try in {wait:?}", self.thread);
+        let stopped = if storm { "; dead-lettering stopped" } else { "" };
+        let thread = &self.thread;
+        let why = format!("{thread} lane {lane}: {code}: {message}; next try in {wait:?}{stopped}");
         self.backend.set(false, why);
-        let Some(trouble) = self.refusals.occurred(now) else { return };
+        // What led to a storm was told already, and must not keep the storm from being told.
+        let limited = if storm { &mut self.storms } else { &mut self.refusals };
+        let Some(trouble) = limited.occurred(now) else { return };
         let (thread, count, lasting) = (&self.thread, trouble.occurrences, trouble.lasting);
         let problem = match refusal.class {
             _ if storm => {
@@ -279,7 +297,7 @@ impl Report {
     pub(super) fn rebalanced(&mut self, gone: &[PartitionId], held: &[PartitionId]) {
         self.metrics().rebalances.inc();
         for partition in gone {
-            self.forwarded_ms.remove(partition);
+            self.reached_ms.remove(partition);
             let label = partition.0.to_string();
             // Absent is as good as removed.
             self.metrics().lag_records.remove_label_values(&[&label]).ok();
@@ -290,14 +308,21 @@ impl Report {
     }
 
     /// How far forwarding is behind the ends of the partitions held.
-    pub(super) fn lag(&self, extents: &[Extent], offsets: &Offsets) {
-        for Extent { partition, start, end } in extents {
+    pub(super) fn lag(&mut self, extents: &[Extent], offsets: &Offsets) {
+        let now_ms = unix_ms();
+        for Extent { partition, start, end, .. } in extents {
             let Some(position) = offsets.acknowledged(*partition, *start) else { continue };
             let label = partition.0.to_string();
             let lag = (end.0 - position.0).max(0);
             self.metrics().lag_records.with_label_values(&[&label]).set(lag);
-            let forwarded_ms = self.forwarded_ms.get(partition).filter(|_| lag > 0);
-            let age_ms = forwarded_ms.map_or(0, |ms| unix_ms().saturating_sub(*ms).max(0));
+            let mut age_ms = 0;
+            if lag == 0 {
+                // The next record begins a wait of its own.
+                self.reached_ms.remove(partition);
+            } else {
+                let reached_ms = *self.reached_ms.entry(*partition).or_insert(now_ms);
+                age_ms = now_ms.saturating_sub(reached_ms).max(0);
+            }
             self.metrics().lag_seconds.with_label_values(&[&label]).set(age_ms / 1000);
         }
     }
@@ -335,6 +360,19 @@ impl Report {
                 count = trouble.occurrences,
                 "committed offset is out of range, reading from the earliest record: see \
                  docs/OPERATIONS.md#offset-out-of-range"
+            );
+        }
+    }
+
+    /// A member with another assignor keeps us out of the group.
+    pub(super) fn kept_out(&mut self, now: Instant) {
+        if let Some(trouble) = self.troubles.occurred(now) {
+            tracing::error!(
+                thread = self.thread,
+                count = trouble.occurrences,
+                lasting = ?trouble.lasting,
+                "kept out of the consumer group by a member with another assignor: see \
+                 docs/OPERATIONS.md#another-assignor"
             );
         }
     }

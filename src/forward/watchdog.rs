@@ -39,7 +39,7 @@ impl Watchdog {
         now: Instant,
     ) -> Vec<(PartitionId, NextOffset)> {
         let mut silent = Vec::new();
-        for Extent { partition, start, end } in extents {
+        for Extent { partition, start, end, .. } in extents {
             let Some(received) = offsets.received(*partition, *start) else { continue };
             let seen = self.seen.entry(*partition).or_insert(Seen { received, since: now });
             if received >= *end || seen.received != received {
@@ -63,7 +63,8 @@ mod tests {
     use super::*;
 
     const P: PartitionId = PartitionId(0);
-    const EXTENT: Extent = Extent { partition: P, start: NextOffset(2), end: NextOffset(9) };
+    const EXTENT: Extent =
+        Extent { partition: P, committed: None, start: NextOffset(2), end: NextOffset(9) };
     const SILENCE: Duration = Duration::from_secs(30);
 
     fn at_offset(offset: i64) -> Offsets {

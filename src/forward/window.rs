@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::ForwardConfig,
-    kafka::{NextOffset, PartitionId, Record},
+    kafka::{Extent, NextOffset, PartitionId, Record},
     limits, otlp,
 };
 
@@ -147,6 +147,11 @@ impl Window {
     /// What may be committed now; see [`Offsets::take_uncommitted`].
     pub(super) fn take_uncommitted(&mut self) -> Vec<(PartitionId, NextOffset)> {
         self.offsets.take_uncommitted()
+    }
+
+    /// Looks for refused commits in what the group has; see [`Offsets::offer_missed`].
+    pub(super) fn offer_missed(&mut self, extents: &[Extent], now: Instant) -> usize {
+        self.offsets.offer_missed(extents, limits::FORWARD_COMMIT_PATIENCE, now)
     }
 
     /// A commit failed: everything acknowledged is offered again.

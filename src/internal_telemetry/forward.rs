@@ -14,6 +14,8 @@ pub struct ForwardMetrics {
     pub records_consumed: IntCounter,
     /// Key and value bytes of those records.
     pub bytes_consumed: IntCounter,
+    /// Those of them that `dlq replay` had sent back, by partition.
+    pub records_replayed: IntCounterVec,
     /// Records done with, by outcome.
     pub records: IntCounterVec,
     /// Records polled and not yet done with.
@@ -34,7 +36,7 @@ pub struct ForwardMetrics {
     pub dead_letters: IntCounterVec,
     /// Dead letters that Kafka did not acknowledge.
     pub dead_letter_failures: IntCounter,
-    /// Offset commits that failed.
+    /// Offset commits that failed or did not reach the group.
     pub commit_failures: IntCounter,
     /// Assignments and revocations taken in.
     pub rebalances: IntCounter,
@@ -48,7 +50,7 @@ pub struct ForwardMetrics {
     pub paused: IntGaugeVec,
     /// Records between the forwarded position and the end, by partition.
     pub lag_records: IntGaugeVec,
-    /// Age of the last forwarded record while more are waiting, by partition.
+    /// Age of the last forwarded record, or of the first one waiting, if any is, by partition.
     pub lag_seconds: IntGaugeVec,
 }
 
@@ -95,6 +97,7 @@ impl ForwardMetrics {
                 .counter("forward_records_consumed_total", "records polled from Kafka"),
             bytes_consumed: registry
                 .counter("forward_bytes_consumed_total", "key and value bytes of those records"),
+            records_replayed: records_replayed(registry),
             records: records(registry),
             records_pending: registry
                 .gauge("forward_records_pending", "records polled and not yet done with"),
@@ -129,7 +132,7 @@ impl ForwardMetrics {
             dead_letter_failures: registry
                 .counter("forward_dead_letter_failures_total", "dead letters not acknowledged"),
             commit_failures: registry
-                .counter("forward_commit_failures_total", "awaited offset commits that failed"),
+                .counter("forward_commit_failures_total", "offset commits that failed"),
             rebalances: registry
                 .counter("forward_rebalances_total", "changes of the partitions held"),
             watchdog_seeks: registry
@@ -153,11 +156,19 @@ impl ForwardMetrics {
             ),
             lag_seconds: registry.gauges(
                 "forward_lag_seconds",
-                "age of the last forwarded record while more are waiting",
+                "age of the last forwarded record, or of the first one waiting, if any is",
                 &["partition"],
             ),
         }
     }
+}
+
+fn records_replayed(registry: &mut Registry) -> IntCounterVec {
+    registry.open_counters(
+        "forward_records_replayed_total",
+        "records polled that dlq replay had sent back",
+        &["partition"],
+    )
 }
 
 fn records(registry: &mut Registry) -> IntCounterVec {

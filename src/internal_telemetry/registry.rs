@@ -70,6 +70,19 @@ impl Registry {
         counters
     }
 
+    /// A counter per combination of labels; values appear with what they describe.
+    pub(super) fn open_counters(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> IntCounterVec {
+        let counters =
+            IntCounterVec::new(opts(name, help), labels).expect("declared names are valid");
+        self.register(name, Kind::Counter, open(labels), help, Box::new(counters.clone()));
+        counters
+    }
+
     /// A gauge of whole numbers.
     pub(super) fn gauge(&mut self, name: &str, help: &str) -> IntGauge {
         let gauge = IntGauge::with_opts(opts(name, help)).expect("declared names are valid");

@@ -13,10 +13,13 @@ use rdkafka::{
     ClientConfig, Message, Offset, Timestamp, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, CommitMode, Consumer, RebalanceProtocol},
-    error::{KafkaError, KafkaResult},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
 };
 
-use super::group_events::{GroupContext, GroupEvent, release};
+use super::{
+    dead_letter::is_replayed,
+    group_events::{GroupContext, GroupEvent, release},
+};
 use crate::{config::Config, limits};
 
 /// A partition of the forwarded topic.
@@ -109,10 +112,20 @@ impl GroupConsumer {
                     key: message.key(),
                     value: message.payload(),
                 });
+                if message.headers().is_some_and(is_replayed) {
+                    let partition = PartitionId(message.partition());
+                    self.consumer.context().push(GroupEvent::Replayed(partition));
+                }
                 Polled::Record
             }
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                 self.consumer.context().push(GroupEvent::Fatal(code.to_string()));
+                Polled::Nothing
+            }
+            Some(Err(KafkaError::MessageConsumption(
+                RDKafkaErrorCode::InconsistentGroupProtocol,
+            ))) => {
+                self.consumer.context().push(GroupEvent::KeptOut);
                 Polled::Nothing
             }
             Some(Err(error)) => {
@@ -188,11 +201,36 @@ impl GroupConsumer {
             .map_err(|source| ConsumerError::Ask { action: "seek", source })
     }
 
+    /// Asks the brokers where the partitions end. librdkafka itself learns that from what it
+    /// fetches, and so not of a partition that is paused, or whose fetching has stopped.
+    ///
+    /// # Errors
+    /// librdkafka's refusal, or no answer within `wait`.
+    pub fn ends(
+        &self,
+        partitions: &[PartitionId],
+        wait: Duration,
+    ) -> Result<Vec<(PartitionId, NextOffset)>, ConsumerError> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        let asked = partitions.iter().try_for_each(|partition| {
+            list.add_partition_offset(&self.topic, partition.0, Offset::End)
+        });
+        let answer = asked
+            .and_then(|()| self.consumer.offsets_for_times(list, wait))
+            .map_err(|source| ConsumerError::Ask { action: "find the ends", source })?;
+        let end = |offset| if let Offset::Offset(end) = offset { Some(end) } else { None };
+        let elements = answer.elements();
+        let ends = elements.iter().filter_map(|element| {
+            Some((PartitionId(element.partition()), NextOffset(end(element.offset())?)))
+        });
+        Ok(ends.collect())
+    }
+
     /// Sends offsets to the coordinator without waiting.
     ///
-    /// librdkafka reports a refusal through `offset_commit_cb`, which rdkafka 0.39 does not set: it
-    /// is only logged. The owner therefore offers its positions again at every assignment,
-    /// revocation and end; [`GroupEvent::CommitFailed`] comes once rdkafka passes it on.
+    /// librdkafka reports a refusal through `offset_commit_cb`, which rdkafka 0.39 does not set,
+    /// and does not repeat the commit: the owner compares what it handed over with
+    /// [`super::Extent::committed`]. [`GroupEvent::CommitFailed`] comes once rdkafka passes it on.
     ///
     /// # Errors
     /// What can be refused on the spot.
@@ -291,4 +329,65 @@ pub(super) fn settings(config: &Config, thread: &str) -> ClientConfig {
     }
     settings.set_log_level(RDKafkaLogLevel::Info);
     settings
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use rdkafka::{
+        mocking::MockCluster,
+        producer::{BaseProducer, BaseRecord, Producer},
+    };
+
+    use super::*;
+    use crate::kafka::{dead_letter::REPLAYED_HEADER, produce_raw::tests::foreign_headers};
+
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    /// Members of any version must share an assignor and a protocol, or the later one stays out;
+    /// the operator cannot change them by accident.
+    #[test]
+    fn protocol_is_pinned() {
+        let settings = settings(&Config::default(), "forward-0");
+        assert_eq!(settings.get("partition.assignment.strategy"), Some("cooperative-sticky"));
+        assert_eq!(settings.get("group.protocol"), Some("classic"));
+    }
+
+    /// Headers whose names are not UTF-8 do no harm, and a replayed record is known among them.
+    #[test]
+    fn foreign_headers_do_no_harm() {
+        let cluster = MockCluster::new(1).unwrap();
+        let mut config = Config::default();
+        config.kafka.brokers = cluster.bootstrap_servers();
+        cluster.create_topic(&config.kafka.topic.name, 1, 1).unwrap();
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", cluster.bootstrap_servers())
+            .create()
+            .unwrap();
+        for name in ["otel.dlq.replay", REPLAYED_HEADER] {
+            let record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&config.kafka.topic.name)
+                .partition(0)
+                .payload(b"".as_slice())
+                .headers(foreign_headers(name));
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(DEADLINE).unwrap();
+
+        let consumer = GroupConsumer::create(&config, "forward-0").unwrap();
+        let (mut records, mut replayed) = (0, Vec::new());
+        let deadline = Instant::now() + DEADLINE;
+        while records < 2 {
+            assert!(Instant::now() < deadline, "{records} of 2 records");
+            consumer.poll(Duration::from_millis(100), |_| records += 1);
+            for event in consumer.take_events() {
+                match event {
+                    GroupEvent::Assigned(partitions) => consumer.assign(&partitions).unwrap(),
+                    GroupEvent::Replayed(partition) => replayed.push((partition, records)),
+                    _ => {}
+                }
+            }
+        }
+        assert_eq!(replayed, [(PartitionId(0), 2)], "the second record, and no other");
+    }
 }

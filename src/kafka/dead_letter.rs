@@ -11,17 +11,25 @@ use rdkafka::{
     ClientConfig, ClientContext,
     config::RDKafkaLogLevel,
     error::KafkaError,
-    message::{Header, OwnedHeaders},
+    message::{BorrowedHeaders, Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext},
 };
 
 use super::{
-    KafkaError as TopicError, MetadataSource, Record, TopicState, client_log, metadata::fetch_topic,
+    KafkaError as TopicError, MetadataSource, Record, TopicState, client_log,
+    metadata::fetch_topic, produce_raw::each_header,
 };
 use crate::{config::Config, limits, otlp::TraceId};
 
 /// On a record that was replayed, and on the mark that says so: partition and offset of the letter.
 pub(super) const REPLAYED_HEADER: &str = "otel.dlq.replayed";
+
+/// True for what `dlq replay` sent.
+pub(super) fn is_replayed(headers: &BorrowedHeaders) -> bool {
+    let mut found = false;
+    each_header(headers, |name, _| found |= name == REPLAYED_HEADER.as_bytes());
+    found
+}
 
 /// A record, and why it is not forwarded.
 ///

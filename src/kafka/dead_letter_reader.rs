@@ -10,10 +10,10 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
-    message::{BorrowedMessage, Header, Headers},
+    message::BorrowedMessage,
 };
 
-use super::{PartitionId, client_log, dead_letter::REPLAYED_HEADER};
+use super::{PartitionId, client_log, dead_letter::REPLAYED_HEADER, produce_raw::each_header};
 use crate::{config::Config, limits};
 
 /// Where a letter lies in the dead-letter topic.
@@ -183,12 +183,13 @@ impl DeadLetterReader {
 
 fn found(message: &BorrowedMessage<'_>) -> Found {
     let id = LetterId { partition: PartitionId(message.partition()), offset: message.offset() };
-    let header = |header: Header<'_, &[u8]>| {
-        let value = String::from_utf8_lossy(header.value.unwrap_or_default()).into_owned();
-        (header.key.to_owned(), value)
-    };
-    let headers: Vec<(String, String)> =
-        message.headers().map(|headers| headers.iter().map(header).collect()).unwrap_or_default();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut headers = Vec::new();
+    if let Some(borrowed) = message.headers() {
+        each_header(borrowed, |name, value| {
+            headers.push((text(name), text(value.unwrap_or_default())));
+        });
+    }
     if message.payload().is_none()
         && let Some((_, replayed)) = headers.iter().find(|(key, _)| key == REPLAYED_HEADER)
         && let Some(replayed) = LetterId::parse(replayed)

@@ -37,6 +37,10 @@ pub enum GroupEvent {
     Extents(Vec<Extent>),
     /// An asynchronous commit failed.
     CommitFailed(String),
+    /// A record was handed over that `dlq replay` had sent back.
+    Replayed(PartitionId),
+    /// The group has a member that knows none of our assignors: whoever comes second stays out.
+    KeptOut,
     /// librdkafka reports trouble that it goes on trying to overcome.
     Trouble(String),
     /// What was committed is not there any more: a partition is read from its earliest record on.
@@ -50,6 +54,9 @@ pub enum GroupEvent {
 pub struct Extent {
     /// The partition.
     pub partition: PartitionId,
+    /// What the group has committed, as this client was last told: at the assignment, and by the
+    /// good answers to its commits.
+    pub committed: Option<NextOffset>,
     /// The group's committed offset or, without one, the first record kept.
     pub start: NextOffset,
     /// After the last record.
@@ -145,9 +152,11 @@ impl ConsumerContext for GroupContext {
 fn extent(partition: &Partition) -> Option<Extent> {
     // Negative numbers stand for "not known yet".
     let known = |offset: i64| (offset >= 0).then_some(NextOffset(offset));
+    let committed = known(partition.committed_offset);
     Some(Extent {
         partition: PartitionId(partition.partition),
-        start: known(partition.committed_offset).or_else(|| known(partition.lo_offset))?,
+        committed,
+        start: committed.or_else(|| known(partition.lo_offset))?,
         end: known(partition.hi_offset)?,
     })
 }

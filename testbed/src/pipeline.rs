@@ -63,6 +63,11 @@ impl Pipeline {
         self.process.memory_bytes_max()
     }
 
+    /// Everything it has logged.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
     /// Asks it to end in order.
     pub fn sigterm(&self) {
         self.process.sigterm();

@@ -14,6 +14,7 @@ use crate::support::{
     eventually,
     forwarding::{DEAD_LETTER_TOPIC, GROUP, PARTITIONS, Running, TOPIC, config, record},
     mock_kafka::{MockKafka, Stored},
+    program::Program,
     spans,
 };
 
@@ -130,6 +131,30 @@ fn only_the_guilty_trace_is_dead_lettered() {
     assert_eq!(header(letter, "otel.dlq.original.offset"), Some("1"));
 }
 
+/// A record that is alone larger than what the backend takes is set aside with that reason, and its
+/// neighbours are delivered in order.
+#[test]
+fn record_over_the_backends_limit_is_dead_lettered() {
+    let large = "large".repeat(100);
+    let backend = Backend::start(|export| match export.message_bytes {
+        401.. => Reply::status(Code::ResourceExhausted, "received message larger than max"),
+        _ => Reply::Accept,
+    });
+    let kafka = MockKafka::start(&[TOPIC, DEAD_LETTER_TOPIC], PARTITIONS);
+    for name in ["before", &large, "behind"] {
+        kafka.produce(TOPIC, 0, None, Some(&record(name)));
+    }
+    kafka.flush();
+    let half = Running::start(&config(&kafka, &backend), 1);
+    eventually("all is committed", || kafka.committed(GROUP, TOPIC, PARTITIONS)[0] == Some(3));
+    half.stop();
+    assert_eq!(backend.accepted(), ["before", "behind"]);
+    half.reconciles(&[("forwarded", 2), ("dead_lettered", 1)]);
+    let [letter] = &kafka.records(DEAD_LETTER_TOPIC, PARTITIONS)[..] else { panic!("one letter") };
+    assert_eq!(letter.value, Some(record(&large)));
+    assert_eq!(header(letter, "otel.dlq.reason"), Some("too_large"));
+}
+
 /// A record that breaks the connection whenever it comes is found among the others and set aside;
 /// the others are delivered in order.
 #[test]
@@ -187,6 +212,49 @@ fn flapping_backend_dead_letters_nothing() {
     });
     half.stop();
     half.reconciles(&[("forwarded", 4)]);
+}
+
+/// The program stops dead-lettering at the hundredth letter without a success between, says so in
+/// its log and on its page, and forwards what is left once the backend accepts.
+#[test]
+fn storm_stops_at_a_hundred_letters() {
+    let well = Arc::new(AtomicBool::new(false));
+    let is_well = Arc::clone(&well);
+    let backend = Backend::start(move |_| {
+        let is_well = is_well.load(Ordering::Relaxed);
+        if is_well { Reply::Accept } else { Reply::status(Code::Internal, "disk full") }
+    });
+    let kafka = MockKafka::start(&[TOPIC, DEAD_LETTER_TOPIC], PARTITIONS);
+    for index in 0..150 {
+        kafka.produce(TOPIC, 0, None, Some(&record(&format!("0-{index}"))));
+    }
+    kafka.flush();
+    let (brokers, endpoint) = (kafka.brokers(), backend.endpoint());
+    let program = Program::start(&[
+        ("ROLE", "forward"),
+        ("KAFKA_BROKERS", &brokers),
+        ("KAFKA_TOPIC", TOPIC),
+        ("KAFKA_CONSUMER_GROUP", GROUP),
+        ("KAFKA_CONSUMER_CONFIG", "fetch.wait.max.ms=10"),
+        ("JAEGER_ENDPOINT", &endpoint),
+        ("FORWARD_RETRY_BACKOFF_MIN", "1ms"),
+        ("FORWARD_RETRY_BACKOFF_MAX", "2ms"),
+    ]);
+    let letters = || program.metric("otel_pipeline_forward_dead_letters_total{reason=\"refused\"}");
+    let page = || program.page("/readyz?verbose").1;
+    eventually("it says that it stopped", || page().contains("dead-lettering stopped"));
+    assert_eq!(letters(), 100.0);
+    let (tried, storm) = (backend.exports().len(), "dead-lettering stopped: look at the backend");
+    eventually("it is tried further", || backend.exports().len() > tried + 100);
+    assert_eq!(letters(), 100.0);
+    assert!(program.log().contains(storm), "{}", program.log());
+    well.store(true, Ordering::Relaxed);
+    eventually("the rest is committed", || {
+        kafka.committed(GROUP, TOPIC, PARTITIONS)[0] == Some(150)
+    });
+    let rest: Vec<String> = (100..150).map(|index| format!("0-{index}")).collect();
+    assert_eq!(backend.accepted(), rest);
+    assert_eq!(kafka.records(DEAD_LETTER_TOPIC, PARTITIONS).len(), 100);
 }
 
 /// A backend that cannot be reached has nothing dead-lettered, however often it is tried.

@@ -107,7 +107,7 @@ fn show_decodes_for_people() {
 }
 
 /// `replay` brings a letter back to where it came from, byte for byte and under its key; a dry run
-/// and a second run send nothing.
+/// and a second run send nothing. Whoever consumes it counts it as replayed.
 #[test]
 fn replay_sends_back_once() {
     let kafka = with_letters();
@@ -136,6 +136,16 @@ fn replay_sends_back_once() {
     assert!(answer.contains("0 replayed, 2 passed over"), "{answer}");
     assert_eq!(kafka.records(TOPIC, PARTITIONS).len(), before + 2);
     assert!(listed(&kafka, &[]).iter().all(|line| line.contains(" yes ")));
+
+    let backend = Backend::start(|_| Reply::Accept);
+    let half = Running::start(&config(&kafka, &backend), 1);
+    eventually("what was sent back is consumed", || {
+        kafka.committed(GROUP, TOPIC, PARTITIONS) == [None, Some(2), Some(3), None]
+    });
+    half.stop();
+    let replayed = &half.telemetry.forward.records_replayed;
+    let of = |partition| replayed.with_label_values(&[partition]).get();
+    assert_eq!(["0", "1", "2", "3"].map(of), [0, 1, 1, 0]);
 }
 
 /// Without the topic, the task ends with 1 and says so; a filter that is none ends with 2.

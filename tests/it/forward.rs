@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use prometheus::IntGaugeVec;
 use tonic::Code;
 
 use crate::support::{
@@ -138,6 +139,72 @@ fn offset_out_of_range_starts_at_the_earliest() {
     half.stop();
     assert_eq!(by_partition(&backend.accepted()), expected(5));
     assert_eq!(half.telemetry.forward.offset_resets.get(), 1);
+}
+
+/// A backend slower than the time limit, its own or ours, is tried again, and its connection is not
+/// blamed: that would lead to trials, and of a slow record to a dead letter.
+#[test]
+fn slow_backend_is_no_broken_connection() {
+    let backend = Backend::start(|export| match export.index {
+        0..12 => Reply::Hang,
+        12..24 => Reply::GiveUp,
+        _ => Reply::Accept,
+    });
+    let kafka = kafka_with(1);
+    let half = Running::start(&config(&kafka, &backend), 1);
+    eventually("all is committed", || is_committed(&kafka, 1));
+    half.stop();
+    assert!(backend.exports().iter().all(|export| !export.spans.is_empty()), "no trial");
+    half.reconciles(&[("forwarded", 4)]);
+    let metrics = &half.telemetry.forward;
+    assert_eq!(metrics.responses.with_label_values(&["timeout"]).get(), 12);
+    assert_eq!(metrics.responses.with_label_values(&["cancelled"]).get(), 12);
+    assert_eq!(metrics.retries.with_label_values(&["now"]).get(), 24);
+}
+
+/// librdkafka neither repeats nor reports an asynchronous commit that the coordinator refused: what
+/// the group is seen not to have is committed again, also when nothing new arrives.
+#[test]
+fn refused_commits_are_repeated() {
+    let backend = Backend::start(|_| Reply::Accept);
+    let kafka = kafka_with(10);
+    kafka.refuse_commits(2);
+    let half = Running::start(&config(&kafka, &backend), 1);
+    eventually("all is committed", || is_committed(&kafka, 10));
+    assert!(half.telemetry.forward.commit_failures.get() > 0);
+    half.stop();
+    half.reconciles(&[("forwarded", 40)]);
+}
+
+/// Started during an outage, and with the consumer paused for it, the lag is told all the same:
+/// its records as they come in, its age from the first record on; at the end of it both are 0.
+#[test]
+fn lag_is_told_during_an_outage() {
+    let up = Arc::new(AtomicBool::new(false));
+    let is_up = Arc::clone(&up);
+    let backend = Backend::start(move |_| {
+        let is_up = is_up.load(Ordering::Relaxed);
+        if is_up { Reply::Accept } else { Reply::status(Code::Unavailable, "out") }
+    });
+    let kafka = kafka_with(200);
+    let mut config = config(&kafka, &backend);
+    config.forward.batch_bytes_max = 300;
+    let half = Running::start(&config, 1);
+    let metrics = &half.telemetry.forward;
+    eventually("the consumer is paused", || {
+        metrics.paused.with_label_values(&["forward-0"]).get() == 1
+    });
+    produce(&kafka, 200..250);
+    let every = |lags: &IntGaugeVec, wanted: &dyn Fn(i64) -> bool| {
+        (0..PARTITIONS).all(|it| wanted(lags.with_label_values(&[&it.to_string()]).get()))
+    };
+    eventually("what came in meanwhile is lag", || every(&metrics.lag_records, &|lag| lag == 250));
+    eventually("the lag has an age", || every(&metrics.lag_seconds, &|age| age > 0));
+    up.store(true, Ordering::Relaxed);
+    eventually("all is committed", || is_committed(&kafka, 250));
+    eventually("no lag is left", || every(&metrics.lag_records, &|lag| lag == 0));
+    assert!(every(&metrics.lag_seconds, &|age| age == 0));
+    half.stop();
 }
 
 /// A batch over the backend's limit is halved until it fits; nothing is dead-lettered.

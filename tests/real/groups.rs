@@ -14,6 +14,9 @@ use crate::support::{
     wait,
 };
 
+/// Our members beside others, and beside their own successors.
+mod neighbours;
+
 const CONNECTIONS: usize = 4;
 /// Traces acknowledged between one change and the next.
 const TRACES: usize = 300;

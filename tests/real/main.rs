@@ -3,6 +3,8 @@
 //! One binary, so that librdkafka is linked once and the parts are started once. Nothing here is
 //! skipped: without Java, Maven or Go these tests fail and say which one is missing.
 
+/// The Collector in its default settings and the pipeline, in the same scenes.
+mod beside;
 /// What is sent arrives in Kafka and in Jaeger, field for field.
 mod delivery;
 /// Nothing acknowledged is lost when the pipeline or the broker ends under load.
@@ -13,6 +15,8 @@ mod framing;
 mod groups;
 /// The Collector writes what we read, reads what we write, and takes what we forward.
 mod interop;
+/// Dead letters as an operator finds and replays them.
+mod letters;
 /// A backend that is away for long.
 mod outage;
 /// What the real backends answer when something is wrong.

@@ -22,14 +22,22 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(120);
 /// For both halves of one process; what waits meanwhile waits in Kafka.
 const MEMORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// While the backend is away ingest goes on unharmed, the consumer pauses once, and memory stays
-/// bounded; when it is back everything acknowledged arrives, and forwarding catches up.
+/// While the backend is away ingest goes on unharmed, so does the group of another backend, the
+/// consumer pauses once, and memory stays bounded; when it is back everything acknowledged arrives,
+/// and forwarding catches up.
 #[test]
 fn an_outage_is_lag_in_kafka() {
     let scene = Scene::new("outage");
     let mut sink = Sink::start(Temper::default());
     let settings = [("JAEGER_ENDPOINT", &*sink.endpoint()), ("FORWARD_THREADS", "1")];
     let mut pipeline = scene.pipeline(&settings);
+    let other = Sink::start(Temper::default());
+    let other_group = format!("{}-other", scene.group);
+    let _other = scene.pipeline(&[
+        ("ROLE", "forward"),
+        ("KAFKA_CONSUMER_GROUP", &other_group),
+        ("JAEGER_ENDPOINT", &other.endpoint()),
+    ]);
     let load = Load::start(&pipeline.otlp_endpoint(), &scene.service, CONNECTIONS);
     wait::wait_for("spans at the backend", START_WITHIN, || {
         (sink.span_counts().0 > 1000).then_some(())
@@ -42,6 +50,10 @@ fn an_outage_is_lag_in_kafka() {
     assert_eq!(pause_count, 1, "paused once, and for the whole outage");
     assert_eq!(load.refused_count(), 0, "ingest knows nothing of the backend");
     assert_eq!(pipeline.http_get("/readyz").status, 200);
+    wait::wait_for("the other backend's share of the outage", DRAINED_WITHIN, || {
+        let traces = acknowledged_before + acknowledged_meanwhile;
+        (other.span_counts().0 as u64 >= traces as u64 * SPANS_PER_TRACE).then_some(())
+    });
 
     let (delivered_before, back) = (sink.span_counts().0, Instant::now());
     sink.come_back();

@@ -18,7 +18,7 @@ const PARTITION: i32 = 0;
 
 /// A request that every framing walk passes and no decoder takes: its one span ends in an attribute
 /// whose own bytes break off.
-fn undecodable(span: &Span) -> Vec<u8> {
+pub(crate) fn undecodable(span: &Span) -> Vec<u8> {
     const ATTRIBUTES: u8 = 9 << 3 | 2;
     let mut span = span.encode_to_vec();
     span.extend([ATTRIBUTES, 1, 0xff]);

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::{
-    RecvStream, SendStream,
+    Reason, RecvStream, SendStream,
     server::{self, SendResponse},
 };
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -41,6 +41,8 @@ pub(crate) enum Reply {
     Http(u16),
     /// Nothing, ever.
     Hang,
+    /// A reset of the stream alone, as of a server that gives the call up.
+    GiveUp,
     /// The end of the connection.
     Disconnect,
 }
@@ -193,6 +195,7 @@ async fn export(
             respond.send_response(response, true).unwrap();
         }
         Reply::Hang => std::future::pending().await,
+        Reply::GiveUp => respond.send_reset(Reason::CANCEL),
         Reply::Disconnect => disconnect.send(()).await.unwrap(),
     }
 }

@@ -120,6 +120,12 @@ impl MockKafka {
         self.cluster.request_errors(RDKafkaApiKey::Produce, &vec![refusal; count]);
     }
 
+    /// Refuses the next `count` offset commits for good.
+    pub(crate) fn refuse_commits(&self, count: usize) {
+        let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE;
+        self.cluster.request_errors(RDKafkaApiKey::OffsetCommit, &vec![refusal; count]);
+    }
+
     /// Every record of a topic.
     pub(crate) fn records(&self, topic: &str, partitions: i32) -> Vec<Stored> {
         let consumer: BaseConsumer = client(&self.brokers()).create().unwrap();

@@ -47,6 +47,13 @@ impl Program {
         http::get(self.address("http").unwrap(), path)
     }
 
+    /// One sample of `/metrics`, 0 when it is not there.
+    pub(crate) fn metric(&self, sample: &str) -> f64 {
+        let (_, text) = self.page("/metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().unwrap())
+    }
+
     /// A connection to the OTLP port.
     pub(crate) fn client(&self) -> OtlpClient {
         OtlpClient::connect(self.address("otlp").unwrap())

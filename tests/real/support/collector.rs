@@ -50,6 +50,29 @@ impl Collector {
         Self::start("collector", "consume.yaml", &settings)
     }
 
+    /// Kafka in, OTLP out to `endpoint`, as it does by default; see beside.yaml.
+    pub(crate) fn by_default(
+        brokers: &str,
+        topic: &str,
+        group: &str,
+        endpoint: &str,
+        retries_last: &str,
+    ) -> Self {
+        let settings = [
+            ("BROKERS", brokers),
+            ("TOPIC", topic),
+            ("GROUP", group),
+            ("BACKEND", endpoint),
+            ("RETRIES_LAST", retries_last),
+        ];
+        Self::start("collector", "beside.yaml", &settings)
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill_9(&mut self) {
+        self.process.kill_9();
+    }
+
     /// OTLP in, OTLP out to `endpoint`.
     pub(crate) fn relay(endpoint: &str) -> Self {
         Self::start("collector", "relay.yaml", &[("BACKEND", endpoint)])
