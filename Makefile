@@ -31,15 +31,21 @@ demo: ## A shop, a broker (KAFKA=real: Kafka itself), the pipeline and Jaeger's 
 build: ## The release binaries: pipeline, loadgen, test-app.
 	$(need_rust)
 	$(need_c)
-	$(CARGO) build --release --locked --workspace --bins
+	$(CARGO) build --release --locked --workspace --bins --exclude compare --exclude torture
 
 .PHONY: check
 check: ## The contributor's loop: format, clippy, unit tests.
 	$(need_rust)
 	$(need_c)
+	$(locks)
 	$(CARGO) fmt --all --check
 	$(clippy)
 	$(CARGO) test --locked --workspace --lib --bins
+
+.PHONY: locks
+locks: ## Whether the three lock files fit their manifests: seconds, before anything is built.
+	$(need_rust)
+	$(locks)
 
 .PHONY: test
 test: ## Every test that needs Rust, a C compiler and make only.
@@ -51,15 +57,53 @@ test: ## Every test that needs Rust, a C compiler and make only.
 	@echo "Not run: the tests against the real Kafka and the real Jaeger (make test-real), and the"
 	@echo "fuzz targets (make fuzz)."
 
-# One build for binaries and tests: asked for apart, cargo would choose features apart and compile
-# the shared crates twice. In release, because these tests carry load.
+# In release, because these tests carry load.
 .PHONY: test-real
 test-real: ## The tests against the real Kafka and Jaeger (needs Java, Maven and Go).
 	$(need_rust)
 	$(need_c)
 	scripts/real-parts all
-	$(CARGO) build --release --locked --workspace --bins --test real
+	$(release_build)
 	$(CARGO) test --release --locked --workspace --test real
+
+.PHONY: bench
+bench: ## The pipeline in figures, into benches/record (needs Java and Maven).
+	$(need_rust)
+	$(need_c)
+	scripts/real-parts kafka
+	$(release_build)
+	target/release/compare bench
+
+.PHONY: compare
+compare: ## This, the Collector and the floor in one run, into benches/record (and Go).
+	$(need_rust)
+	$(need_c)
+	scripts/real-parts kafka collector
+	$(release_build)
+	target/release/compare
+
+.PHONY: bench-smoke
+bench-smoke: ## Every benchmark once, with tiny loads: that they run, not how fast.
+	$(need_rust)
+	$(need_c)
+	scripts/real-parts kafka collector
+	$(CARGO) bench --locked --workspace --bench micro -- --test
+	$(release_build)
+	target/release/compare smoke
+
+# TORTURE names rows (`make torture TORTURE=--list` shows them), a seed or a budget of minutes.
+.PHONY: torture
+torture: ## Every fault and overload under load: a line per row, and what was lost (Java, Maven).
+	$(need_rust)
+	$(need_c)
+	scripts/real-parts kafka
+	$(release_build)
+	target/release/torture $(TORTURE)
+
+.PHONY: deep
+deep: ## Miri, sanitizers and long fuzzing, outside CI (needs nightly Rust).
+	$(need_rust)
+	CARGO="$(CARGO)" scripts/deep $(DEEP)
 
 .PHONY: lint
 lint: ## Format, clippy, documentation, generated and deployed files, licences, advisories.
@@ -152,8 +196,20 @@ ci: ## Every check that needs no Docker, with the minutes of each stage.
 clean-cache: ## Removes the real parts that test-real fetched and built.
 	scripts/real-parts clean
 
+# One build for every target that runs release binaries: asked for apart, cargo would choose
+# features apart and compile the shared crates again.
+release_build = $(CARGO) build --release --locked --workspace --bins --test real
+
 # `--all-targets` passes over the tests that plain `cargo test` passes over: they are named.
 define clippy
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --workspace --test real -- -D warnings
+endef
+
+# demo/ and fuzz/ are no members of the workspace: what changes a dependency must lock it there too.
+define locks
+	@for manifest in Cargo.toml demo/Cargo.toml fuzz/Cargo.toml; do \
+		$(CARGO) metadata --locked --format-version 1 --manifest-path "$$manifest" >/dev/null \
+			|| { echo "make $@: the lock file beside $$manifest is out of date" >&2; exit 1; }; \
+	done
 endef
