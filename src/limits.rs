@@ -118,11 +118,14 @@ pub const SPLIT_TABLE_SLOTS_MIN: usize = 64;
 /// a request of one-span traces fits without growing the table.
 pub const SPLIT_TABLE_BYTES_PER_SLOT: usize = 256;
 
-/// How deep attribute values may nest: an array in an array is two levels.
+/// How deep an attribute may nest, in protobuf messages with its own: an array in an array is four,
+/// a key-value list in a list six, and what lies in the innermost one more.
 ///
-/// Jaeger and the Collector decode values by unbounded recursion and die of stack overflow
+/// Decoders that bound their recursion do so at 100 messages (prost, C++, Java). An attribute of an
+/// event has four around it, so the deepest span that is let through is 92 deep and every such
+/// decoder takes it. Older Collectors and Jaeger have no bound and die of stack overflow
 /// (opentelemetry-collector issue 15301). No SDK emits more than a handful of levels.
-pub const NESTING_DEPTH_MAX: usize = 64;
+pub const NESTING_MESSAGES_MAX: usize = 88;
 
 /// How deep groups may nest in an unknown field. OTLP has no groups: this only bounds the work of
 /// skipping what a future or foreign field might hold.

@@ -13,6 +13,8 @@ mod framing;
 mod groups;
 /// The Collector writes what we read, reads what we write, and takes what we forward.
 mod interop;
+/// Attributes nested as deep as they may be.
+mod nesting;
 /// A backend that is away for long.
 mod outage;
 /// What the real backends answer when something is wrong.
