@@ -4,9 +4,9 @@
 //! lists) on a stack of its own and never recurses: the decoders behind Kafka do, without limit in
 //! Jaeger, and a record that kills its reader kills it again after every restart.
 //!
-//! What counts is messages, as decoders count them: an array and the value in it are two. Most values
-//! are never opened: a message in a message takes at least two bytes, its tag and its length, so a
-//! short value cannot be too deep.
+//! What counts is messages, as decoders count them: an array and the value in it are two. Most
+//! values are never opened: a message in a message takes at least two bytes, its tag and its
+//! length, so a short value cannot be too deep.
 
 use super::schema::{ANY_VALUE, ARRAY_VALUE, KEY_VALUE, KEY_VALUE_LIST};
 use super::wire::{Cursor, Malformed, Schema};

@@ -52,7 +52,11 @@ impl Connections {
     /// Serves a connection to its end.
     pub(super) async fn serve(&self, stream: std::net::TcpStream, _place: Place) {
         let metrics = &self.telemetry.receive;
-        let opened = timeout(PREFACE_TIMEOUT, self.open(stream)).await;
+        let opened = tokio::select! {
+            opened = timeout(PREFACE_TIMEOUT, self.open(stream)) => opened,
+            // A drain does not wait for those who have not asked for anything.
+            () = self.draining.clone().reached(Phase::Draining) => return,
+        };
         let (http2, watch) = match opened.unwrap_or(Err(Unopened::Refused("silent"))) {
             Ok(opened) => opened,
             Err(Unopened::Left) => return,

@@ -174,10 +174,12 @@ impl ReceiveThread {
             if let Some(acceptor) = self.acceptor {
                 tasks.start(acceptor.run());
             }
+            // A panic first: it may have ended the last connection as well.
             tokio::select! {
+                biased;
+                () = tasks.panicked() => panic!("a task of the receive half has panicked"),
                 () = serve(self.accepted, connections, &tasks) => {}
                 () = self.draining.reached(Phase::Ended) => {}
-                () = tasks.panicked() => panic!("a task of the receive half has panicked"),
             }
         });
         heartbeat.retire();
