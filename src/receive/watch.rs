@@ -107,7 +107,50 @@ fn jittered(age_max: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        net::{TcpListener, TcpStream},
+        runtime::Builder,
+    };
+
     use super::*;
+
+    /// A connection whose client has shaken hands and says nothing more, and its watch.
+    async fn watched(age_max: Option<Duration>) -> (Watch, TcpStream, impl Sized) {
+        const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        client.writable().await.unwrap();
+        assert_eq!(client.try_write(HELLO).unwrap(), HELLO.len());
+        let mut http2 = h2::server::handshake(server).await.unwrap();
+        let pings = http2.ping_pong().unwrap();
+        (Watch::new(Arc::default(), pings, age_max, Duration::from_secs(9)), client, http2)
+    }
+
+    /// What the looks at these seconds say.
+    fn looks(age_max: Option<u64>, seconds: &[u64]) -> Vec<Result<bool, &'static str>> {
+        Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            let start = Instant::now();
+            let age_max = age_max.map(Duration::from_secs);
+            let (mut watch, _client, _http2) = watched(age_max).await;
+            let at = |seconds: &u64| start + Duration::from_secs(*seconds);
+            seconds.iter().map(|seconds| watch.look(at(seconds))).collect()
+        })
+    }
+
+    /// A peer that does not answer a ping in time is given up.
+    #[test]
+    fn a_silent_peer_is_given_up() {
+        let told = looks(None, &[20, 32, 34, 41, 42]);
+        assert_eq!(told, [Ok(false), Ok(false), Ok(false), Ok(false), Err("unresponsive")]);
+    }
+
+    /// An old connection is told to go away once, and dropped when it has not gone.
+    #[test]
+    fn an_old_connection_is_dropped_in_the_end() {
+        let told = looks(Some(20), &[2, 22, 24, 30, 31]);
+        assert_eq!(told, [Ok(false), Ok(true), Ok(false), Ok(false), Err("aged")]);
+    }
 
     /// No connection is older than asked for, and none is sent away much earlier.
     #[test]

@@ -67,6 +67,8 @@ fn many_requests_stay_in_the_budget() {
     let refused = program.metric("otel_pipeline_receive_refusals_total{reason=\"budget\"}");
     assert_eq!(held, (64 << 20) as f64 / 4096.0, "as many as the budget has room for");
     assert_eq!(held + refused, (CONNECTIONS * STREAMS as usize) as f64);
+    let health = program.client().call("/grpc.health.v1.Health/Check", &[], framed(0, b""));
+    assert_eq!(health.code(), Code::Ok, "health is told when there is no room");
     let grown = program.metric("process_resident_memory_bytes") - before;
     let per_connection = 40 << 10;
     let allowed = (64 << 20) + CONNECTIONS * per_connection + (16 << 20);
