@@ -62,7 +62,7 @@ fn connections_of_one_peer_are_bounded() {
     let (_kafka, pipeline) = start_with(&[("OTLP_CONNECTIONS_PER_PEER_MAX", "20")]);
     beside_a_good_client(&pipeline, || {
         let mut clients: Vec<_> =
-            (0..30).map(|_| RawClient::silent(pipeline.otlp_address())).collect();
+            (0..30).map(|_| RawClient::connect(pipeline.otlp_address())).collect();
         // The good client has one.
         await_count(&pipeline, REFUSED, "peer_limit", 11);
         clients.clear();
@@ -79,7 +79,7 @@ fn connections_of_one_peer_are_bounded() {
 fn connections_are_bounded() {
     let (_kafka, pipeline) = start_with(&[("OTLP_CONNECTIONS_MAX", "20")]);
     let good = pipeline.client();
-    let _clients: Vec<_> = (0..30).map(|_| RawClient::silent(pipeline.otlp_address())).collect();
+    let _clients: Vec<_> = (0..30).map(|_| RawClient::connect(pipeline.otlp_address())).collect();
     await_count(&pipeline, REFUSED, "limit", 11);
     assert_eq!(good.export(&request(trace(1, 1))).code(), tonic::Code::Ok);
 }

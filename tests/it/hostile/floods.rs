@@ -1,7 +1,5 @@
 //! Much of what costs the sender little.
 
-use std::time::Duration;
-
 use super::{ENDED, await_count, beside_a_good_client, start_with};
 use crate::support::raw_http2::{
     CONTINUATION, DATA, HEADERS, PING, RST_STREAM, RawClient, export_block, export_headers, frame,
@@ -81,7 +79,8 @@ fn never_reading() {
     beside_a_good_client(&pipeline, || {
         let mut client = RawClient::connect(pipeline.otlp_address());
         let pings = frame(PING, 0, 0, &[0; 8]).repeat(1_000);
-        client.send_until_stuck(&pings, Duration::from_secs(3));
+        let ended = format!("{ENDED}{{reason=\"write_stalled\"}}");
+        client.flood(&pings, || pipeline.metric(&ended) > 0.0);
         await_count(&pipeline, ENDED, "write_stalled", 1);
     });
 }

@@ -48,10 +48,10 @@ impl RawClient {
         Self { stream }
     }
 
-    /// Connects and sends preface and SETTINGS.
+    /// Connects and sends preface and SETTINGS, whether or not the server lets it in.
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let mut client = Self::silent(address);
-        assert!(client.send(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()));
+        client.send(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat());
         client
     }
 
@@ -60,10 +60,18 @@ impl RawClient {
         self.stream.write_all(bytes).is_ok()
     }
 
-    /// Sends until the server takes no more for `patience`.
-    pub(crate) fn send_until_stuck(&mut self, bytes: &[u8], patience: Duration) {
-        self.stream.set_write_timeout(Some(patience)).unwrap();
-        while self.stream.write_all(bytes).is_ok() {}
+    /// Sends `bytes` again and again and never reads, until the server has closed, or takes no more
+    /// and it is `over`.
+    pub(crate) fn flood(&mut self, bytes: &[u8], over: impl Fn() -> bool) {
+        self.stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        let mut at = 0;
+        loop {
+            match self.stream.write(&bytes[at..]).map_err(|error| error.kind()) {
+                Ok(count) => at = (at + count) % bytes.len(),
+                Err(ErrorKind::WouldBlock | ErrorKind::TimedOut) if !over() => {}
+                Err(_) => return,
+            }
+        }
     }
 
     /// Reads until the server closes, which it must; gives what it said.
