@@ -31,6 +31,15 @@ pub const RECORD_OVERHEAD_BYTES: usize = 256;
 pub const REPLY_DEADLINE_DEFAULT: Duration = Duration::from_secs(9);
 /// Default of `OTLP_CONNECTIONS_MAX`.
 pub const CONNECTIONS_DEFAULT: usize = 1024;
+/// Default of `OTLP_CONNECTIONS_PER_PEER_MAX`. A gateway or a balancer stands for many clients
+/// under one address, so most of the places; the rest keeps the port open to everybody else.
+pub const CONNECTIONS_PER_PEER_DEFAULT: usize = 1000;
+/// Default of `OTLP_CONNECTION_AGE_MAX`: how long a new instance waits for its share of clients
+/// that never reconnect by themselves.
+pub const CONNECTION_AGE_DEFAULT: Duration = Duration::from_secs(30 * 60);
+/// A connection may be sent away earlier by up to this much of its age, so that a fleet which came
+/// at once does not return at once.
+pub const CONNECTION_AGE_JITTER_PERCENT: u64 = 10;
 /// Default of `OTLP_STREAMS_MAX`: concurrent requests of one connection.
 pub const STREAMS_DEFAULT: u32 = 1024;
 /// Stream window: a whole typical batch without a round trip.
@@ -50,8 +59,26 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Accepted connections on their way to a receive thread.
 pub const ACCEPT_QUEUE_DEPTH: usize = 128;
-/// A new connection that says nothing for this long is closed.
+/// A new connection that has not shaken hands by then, however busily it talks, is closed.
 pub const PREFACE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A frame or a header block must end this long after it began, and a client must read of what was
+/// written to it; longer than a request may take, so that an honest one never sees it.
+pub const STANDSTILL_MAX: Duration = Duration::from_secs(10);
+/// How often a connection is looked at. It is the precision of every limit on its time, and ten
+/// thousand idle connections cost a core 1 % with it.
+pub const CONNECTION_TICK: Duration = Duration::from_secs(2);
+/// Bytes that the connections of a receive thread may read before its requests have a turn to
+/// charge them. HTTP/2's own windows bound bodies at 24 MiB a connection only, and headers not at
+/// all: a field that is sent as one byte is 100 B of table, so this is 13 MiB of headers at most.
+pub const READ_TURN_BYTES: usize = 128 * KIB;
+/// Least charge of a frame of a request's body: 1 B of data costs its handle and, while no other
+/// frame of the buffer it was read into is kept, framing around it.
+pub const FRAME_CHARGE_BYTES_MIN: usize = 256;
+/// Health checks at a time. They are answered when exports are refused, so they have their own
+/// bound; probes ask a few times a second.
+pub const HEALTH_CHECKS_MAX: usize = 64;
+/// Largest health check: the name of a service.
+pub const HEALTH_CHECK_BYTES_MAX: usize = KIB;
 /// Pause after a failed accept: out of file descriptors, the next try would fail at once.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The retry delay that every UNAVAILABLE carries: long enough to matter, short against 10 s.
@@ -91,11 +118,14 @@ pub const SPLIT_TABLE_SLOTS_MIN: usize = 64;
 /// a request of one-span traces fits without growing the table.
 pub const SPLIT_TABLE_BYTES_PER_SLOT: usize = 256;
 
-/// How deep attribute values may nest: an array in an array is two levels.
+/// How deep an attribute may nest, in protobuf messages with its own: an array in an array is four,
+/// a key-value list in a list six, and what lies in the innermost one more.
 ///
-/// Jaeger and the Collector decode values by unbounded recursion and die of stack overflow
+/// Decoders that bound their recursion do so at 100 messages (prost, C++, Java). An attribute of an
+/// event has four around it, so the deepest span that is let through is 92 deep and every such
+/// decoder takes it. Older Collectors and Jaeger have no bound and die of stack overflow
 /// (opentelemetry-collector issue 15301). No SDK emits more than a handful of levels.
-pub const NESTING_DEPTH_MAX: usize = 64;
+pub const NESTING_MESSAGES_MAX: usize = 88;
 
 /// How deep groups may nest in an unknown field. OTLP has no groups: this only bounds the work of
 /// skipping what a future or foreign field might hold.
@@ -283,8 +313,11 @@ pub const BYTES_IN_FLIGHT_RANGE: RangeInclusive<usize> = 256 * KIB..=64 * GIB;
 /// one more second, and longer than minutes no client waits.
 pub const REPLY_DEADLINE_RANGE: RangeInclusive<Duration> =
     Duration::from_secs(MESSAGE_TIMEOUT.as_secs() + 1)..=Duration::from_secs(300);
-/// `OTLP_CONNECTIONS_MAX`: one file descriptor each.
+/// `OTLP_CONNECTIONS_MAX`, `OTLP_CONNECTIONS_PER_PEER_MAX`: one file descriptor each.
 pub const CONNECTIONS_RANGE: RangeInclusive<usize> = 1..=65_536;
+/// `OTLP_CONNECTION_AGE_MAX`: 0 is never; a balancer's patience ends within a day.
+pub const CONNECTION_AGE_RANGE: RangeInclusive<Duration> =
+    Duration::ZERO..=Duration::from_secs(24 * 3600);
 /// `OTLP_STREAMS_MAX`.
 pub const STREAMS_RANGE: RangeInclusive<u32> = 1..=65_536;
 /// `KAFKA_RECORD_BYTES_MAX`: a span of a few KiB fits, below what brokers take in one request.
@@ -332,7 +365,8 @@ const _: () = assert!(PRODUCER_QUEUE_RECORDS * RECORD_OVERHEAD_BYTES >= BYTES_IN
 const _: () = assert!(RECORD_BYTES_DEFAULT < FORWARD_BATCH_BYTES_DEFAULT);
 
 /// What may be held at one time by a process with one thread of each kind and default settings, in
-/// bytes: every pool at its limit. The program itself and librdkafka's own tables are beside it.
+/// bytes: every pool at its limit. The program itself, librdkafka's own tables and those of request
+/// headers (see [`READ_TURN_BYTES`]) are beside it.
 pub const MEMORY_BYTES_MAX_DEFAULT: usize = {
     // Requests from arrival to reply; records that librdkafka holds are charged to the same budget.
     let in_flight = BYTES_IN_FLIGHT_DEFAULT;
@@ -344,6 +378,8 @@ pub const MEMORY_BYTES_MAX_DEFAULT: usize = {
     let record_scratch = SCRATCH_BYTES_KEPT;
     // Per connection one frame that is not whole yet, and h2's buffers (8 KiB in, 16 KiB out).
     let connections = CONNECTIONS_DEFAULT * (FRAME_BYTES_MAX as usize + 24 * KIB);
+    // Read and not charged yet: one turn, and what is left of it when the next begins.
+    let read_turn = 2 * READ_TURN_BYTES;
     // Prefetched records of one consumer, and one fetch that began just below the limit.
     let prefetch = 2 * CONSUMER_QUEUE_KIB * KIB;
     // Batches of every lane.
@@ -355,7 +391,7 @@ pub const MEMORY_BYTES_MAX_DEFAULT: usize = {
     // Heads of HTTP requests; a page is written from one text, counted as large as a MiB.
     let admin = ADMIN_CONNECTIONS_MAX * ADMIN_HEAD_BYTES_MAX + MIB;
 
-    let receive = in_flight + in_hand + split_tables + record_scratch + connections;
+    let receive = in_flight + in_hand + split_tables + record_scratch + connections + read_turn;
     let forward = prefetch + batches + answers + letters;
     receive + forward + admin
 };

@@ -26,6 +26,10 @@ pub struct ReceiveConfig {
     pub reply_deadline: Duration,
     /// `OTLP_CONNECTIONS_MAX`: further connections are closed at accept.
     pub connections_max: usize,
+    /// `OTLP_CONNECTIONS_PER_PEER_MAX`: the same for one address.
+    pub connections_per_peer_max: usize,
+    /// `OTLP_CONNECTION_AGE_MAX`: connections are told to go away then; 0 is never.
+    pub connection_age_max: Duration,
     /// `OTLP_STREAMS_MAX`: concurrent streams per connection.
     pub streams_max: u32,
 }
@@ -64,6 +68,18 @@ impl ReceiveConfig {
                 limits::CONNECTIONS_DEFAULT,
                 Count(limits::CONNECTIONS_RANGE),
                 "Most connections; further ones are closed at once",
+            ),
+            connections_per_peer_max: reader.read(
+                "OTLP_CONNECTIONS_PER_PEER_MAX",
+                limits::CONNECTIONS_PER_PEER_DEFAULT,
+                Count(limits::CONNECTIONS_RANGE),
+                "Most connections of one IPv4 address or IPv6 /64 network",
+            ),
+            connection_age_max: reader.read(
+                "OTLP_CONNECTION_AGE_MAX",
+                limits::CONNECTION_AGE_DEFAULT,
+                Time(limits::CONNECTION_AGE_RANGE),
+                "Connections this old are asked to reconnect, elsewhere if need be; 0s is never",
             ),
             streams_max: reader.read(
                 "OTLP_STREAMS_MAX",

@@ -10,8 +10,10 @@ use super::Registry;
 pub struct ReceiveMetrics {
     /// Connections open now.
     pub connections: IntGauge,
-    /// Connections closed at accept.
-    pub connections_refused: IntCounter,
+    /// Connections closed before they spoke HTTP/2, by reason.
+    pub connections_refused: IntCounterVec,
+    /// Connections that this side ended, by reason.
+    pub connections_ended: IntCounterVec,
     /// Connections lost before they were one.
     pub accept_errors: IntCounter,
     /// Export requests that arrived.
@@ -44,13 +46,33 @@ pub(crate) const REQUEST_OUTCOMES: &[&str] = &[
 pub(crate) const REFUSAL_REASONS: &[&str] =
     &["budget", "connection_budget", "queue_full", "broker_unreachable", "shutting_down"];
 
+/// Values of the label `reason` of `receive_connections_refused_total`.
+const CONNECTION_REFUSALS: &[&str] =
+    &["limit", "peer_limit", "queue_full", "shutting_down", "silent", "tls", "http1", "not_http2"];
+
+/// Values of the label `reason` of `receive_connections_ended_total`.
+const CONNECTION_ENDS: &[&str] =
+    &["aged", "read_stalled", "write_stalled", "unresponsive", "protocol"];
+
 impl ReceiveMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
         Self {
             connections: registry.gauge("receive_connections", "OTLP connections open now"),
-            connections_refused: registry.counter(
+            connections_refused: registry.counters(
                 "receive_connections_refused_total",
-                "OTLP connections closed at accept because OTLP_CONNECTIONS_MAX were open",
+                "OTLP connections closed before they spoke HTTP/2: OTLP_CONNECTIONS_MAX or \
+                 OTLP_CONNECTIONS_PER_PEER_MAX were open, the client was silent or slow, or spoke \
+                 something else",
+                "reason",
+                CONNECTION_REFUSALS,
+            ),
+            connections_ended: registry.counters(
+                "receive_connections_ended_total",
+                "OTLP connections that this side ended: old, at a standstill within a frame or \
+                 with replies that the client does not read, without a sign of life, or against \
+                 HTTP/2's rules",
+                "reason",
+                CONNECTION_ENDS,
             ),
             accept_errors: registry.counter(
                 "receive_accept_errors_total",

@@ -19,7 +19,7 @@
 //! # What is malformed, and what is not seen
 //!
 //! Opened and checked: the request, ResourceSpans, ScopeSpans, spans and links; Resources, scopes,
-//! events and attribute values from 256 bytes, the shortest that can nest too deep. There, what
+//! events and attribute values from 200 bytes, the shortest that can nest too deep. There, what
 //! prost refuses is refused, except for text that is not UTF-8, which passes as it does in Jaeger,
 //! and two things are refused that prost accepts: field 1000 if it is not a ScopeSpans, and
 //! groups nested more than 64 deep. What lies in unopened parts shows when a backend refuses it.

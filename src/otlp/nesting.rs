@@ -4,15 +4,16 @@
 //! lists) on a stack of its own and never recurses: the decoders behind Kafka do, without limit in
 //! Jaeger, and a record that kills its reader kills it again after every restart.
 //!
-//! Most values are never opened: a level of nesting takes at least four bytes (tag and length of
-//! the container, tag and length of the value in it), so a short value cannot be too deep.
+//! What counts is messages, as decoders count them: an array and the value in it are two. Most
+//! values are never opened: a message in a message takes at least two bytes, its tag and its
+//! length, so a short value cannot be too deep.
 
 use super::schema::{ANY_VALUE, ARRAY_VALUE, KEY_VALUE, KEY_VALUE_LIST};
 use super::wire::{Cursor, Malformed, Schema};
-use crate::limits::NESTING_DEPTH_MAX;
+use crate::limits::NESTING_MESSAGES_MAX;
 
 /// The shortest message that could hold a value nested too deep, in bytes.
-pub(super) const SUSPECT_BYTES_MIN: usize = NESTING_DEPTH_MAX * LEVEL_BYTES_MIN;
+pub(super) const SUSPECT_BYTES_MIN: usize = nested_bytes_min(NESTING_MESSAGES_MAX);
 
 /// Whether any of the attributes in the message `request[at..end]` nests too deep; `attributes` is
 /// the number of the message's field that holds them.
@@ -79,38 +80,31 @@ impl Message {
 }
 
 fn walk(request: &[u8], at: usize, end: usize) -> Result<bool, Malformed> {
-    let mut open = [(Message::KeyValue, end); OPEN_MAX];
+    let mut open = [(Message::KeyValue, end); NESTING_MESSAGES_MAX];
     let mut open_count = 1;
-    let mut depth = 0;
     let mut at = at;
     while open_count > 0 {
         let (message, end) = open[open_count - 1];
         let Some(field) = Cursor::new(request, at, end).field(message.schema())? else {
             open_count -= 1;
-            depth -= usize::from(matches!(message, Message::AnyValue));
             continue;
         };
         at = field.end;
         let Some(child) = message.child(field.number) else { continue };
-        if matches!(child, Message::AnyValue) {
-            if depth == NESTING_DEPTH_MAX {
-                return Ok(true);
-            }
-            // The child would be at depth + 1: too short to reach what is left?
-            if field.value_len() < (NESTING_DEPTH_MAX - depth) * LEVEL_BYTES_MIN {
-                continue;
-            }
-            depth += 1;
+        let Some(place) = open.get_mut(open_count) else { return Ok(true) };
+        // Too short to hold what is left to the limit and one more?
+        if field.value_len() < nested_bytes_min(NESTING_MESSAGES_MAX - open_count) {
+            continue;
         }
-        open[open_count] = (child, field.end);
+        *place = (child, field.end);
         open_count += 1;
         at = field.value;
     }
     Ok(false)
 }
 
-/// Tag and length of a container, tag and length of the value in it.
-const LEVEL_BYTES_MIN: usize = 4;
-
-/// Open messages: the attribute, and per level a value, its list and the list's entry.
-const OPEN_MAX: usize = 1 + 3 * NESTING_DEPTH_MAX;
+/// The least bytes of a message in which `count` messages lie in one another: tag and length each,
+/// and two bytes of length from the 65th, which holds the 128 bytes of the others.
+const fn nested_bytes_min(count: usize) -> usize {
+    if count <= 64 { 2 * count } else { 128 + 3 * (count - 64) }
+}

@@ -58,9 +58,9 @@ impl RejectReason {
             Self::SpanId => "span_id must be 8 bytes and not all zero",
             Self::ParentSpanId => "parent_span_id must be 8 bytes or absent",
             Self::LinkId => "a link's trace_id must be 16 bytes and its span_id 8",
-            Self::Nesting => "an attribute of a span, event or link nests over 64 levels deep",
-            Self::ResourceNesting => "an attribute of a Resource nests over 64 levels deep",
-            Self::ScopeNesting => "an attribute of a scope nests over 64 levels deep",
+            Self::Nesting => "an attribute of a span, event or link nests over 88 messages deep",
+            Self::ResourceNesting => "an attribute of a Resource nests over 88 messages deep",
+            Self::ScopeNesting => "an attribute of a scope nests over 88 messages deep",
             Self::SpanTooLarge => "a span with its Resource and scope exceeds the record limit",
         }
     }
@@ -97,4 +97,4 @@ impl Rejections {
     }
 }
 
-const _: () = assert!(crate::limits::NESTING_DEPTH_MAX == 64, "the sentences name the depth");
+const _: () = assert!(crate::limits::NESTING_MESSAGES_MAX == 88, "the sentences name the depth");

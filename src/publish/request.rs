@@ -55,9 +55,10 @@ impl Budget {
         self.bytes_used.load(Ordering::Relaxed)
     }
 
-    fn try_take(&self, bytes: usize) -> bool {
+    /// Takes `bytes` if they fit, or if nothing but `own` bytes is taken and they need not.
+    fn try_take(&self, bytes: usize, own: Option<usize>) -> bool {
         let before = self.bytes_used.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before + bytes <= self.bytes_max;
+        let fits = before + bytes <= self.bytes_max || own == Some(before);
         if !fits {
             self.give_back(bytes);
         }
@@ -95,15 +96,30 @@ impl Charge {
     /// The budget that is short; nothing is held.
     pub fn open(process: Arc<Budget>, connection: Arc<Budget>) -> Result<Self, Shortage> {
         let mut charge = Self { process, connection, bytes: 0 };
-        charge.resize(REQUEST_CHARGE_BYTES_MIN)?;
+        charge.resize_arriving(REQUEST_CHARGE_BYTES_MIN)?;
         Ok(charge)
     }
 
-    /// Makes the charge `bytes` large, at least [`REQUEST_CHARGE_BYTES_MIN`].
+    /// Makes the charge `bytes` large, at least [`REQUEST_CHARGE_BYTES_MIN`], while the request
+    /// arrives: within the share of its connection.
+    ///
+    /// # Errors
+    /// The budget that is short; the charge stays as it was. Shrinking always succeeds.
+    pub fn resize_arriving(&mut self, bytes: usize) -> Result<(), Shortage> {
+        self.change(bytes, None)
+    }
+
+    /// The same for a request that has arrived. A connection's only request may outgrow the share:
+    /// the largest that is allowed grows a little when it is inflated or split, and would be
+    /// refused, and sent again, for ever.
     ///
     /// # Errors
     /// The budget that is short; the charge stays as it was. Shrinking always succeeds.
     pub fn resize(&mut self, bytes: usize) -> Result<(), Shortage> {
+        self.change(bytes, Some(self.bytes))
+    }
+
+    fn change(&mut self, bytes: usize, own: Option<usize>) -> Result<(), Shortage> {
         let bytes = bytes.max(REQUEST_CHARGE_BYTES_MIN);
         if bytes <= self.bytes {
             let surplus = self.bytes - bytes;
@@ -111,10 +127,10 @@ impl Charge {
             self.connection.give_back(surplus);
         } else {
             let missing = bytes - self.bytes;
-            if !self.connection.try_take(missing) {
+            if !self.connection.try_take(missing, own) {
                 return Err(Shortage::Connection);
             }
-            if !self.process.try_take(missing) {
+            if !self.process.try_take(missing, None) {
                 self.connection.give_back(missing);
                 return Err(Shortage::Process);
             }
@@ -159,12 +175,23 @@ mod tests {
     fn connection_share_is_bounded() {
         let (process, greedy) = budgets(64 * KIB, 16 * KIB);
         let mut first = Charge::open(Arc::clone(&process), Arc::clone(&greedy)).unwrap();
-        assert_eq!(first.resize(17 * KIB), Err(Shortage::Connection));
+        assert_eq!(first.resize_arriving(17 * KIB), Err(Shortage::Connection));
         assert_eq!(first.bytes, REQUEST_CHARGE_BYTES_MIN);
         let polite = Arc::new(Budget::new(64 * KIB));
         let mut second = Charge::open(Arc::clone(&process), polite).unwrap();
         assert_eq!(second.resize(61 * KIB), Err(Shortage::Process));
         assert_eq!(second.resize(60 * KIB), Ok(()));
         assert_eq!(process.bytes_used(), 64 * KIB);
+    }
+    /// The only request of a connection may outgrow the share once it has arrived, but not the
+    /// process's budget.
+    #[test]
+    fn a_lone_request_may_outgrow_its_share() {
+        let (process, connection) = budgets(64 * KIB, 16 * KIB);
+        let mut lone = Charge::open(Arc::clone(&process), Arc::clone(&connection)).unwrap();
+        assert_eq!(lone.resize(20 * KIB), Ok(()));
+        let second = Charge::open(Arc::clone(&process), Arc::clone(&connection));
+        assert_eq!(second.unwrap_err(), Shortage::Connection);
+        assert_eq!(lone.resize(65 * KIB), Err(Shortage::Process));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,7 +12,7 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::mpsc::{Sender, error::TrySendError},
     time::sleep,
 };
@@ -20,6 +20,7 @@ use tokio::{
 use super::{
     connection::Place,
     drain::{Draining, Phase},
+    peers::Peers,
 };
 use crate::{
     config::ReceiveConfig,
@@ -74,32 +75,44 @@ pub(super) struct Runtime {
 /// The accept loop.
 pub(super) struct Acceptor {
     pub(super) listener: std::net::TcpListener,
+    pub(super) placing: Placing,
+    pub(super) draining: Draining,
+}
+
+/// Where connections go, and how many there may be.
+pub(super) struct Placing {
     pub(super) runtimes: Vec<Runtime>,
     pub(super) connections_max: usize,
+    pub(super) peers: Arc<Peers>,
     pub(super) telemetry: Arc<Telemetry>,
-    pub(super) draining: Draining,
 }
 
 impl Acceptor {
     /// Accepts until the drain begins.
-    pub(super) async fn run(self) -> io::Result<()> {
-        let listener = TcpListener::from_std(self.listener)?;
-        let draining = self.draining.reached(Phase::Draining);
+    ///
+    /// # Panics
+    /// The system refuses to watch the listener: there is nothing to serve then.
+    pub(super) async fn run(self) {
+        let Self { listener, placing, draining } = self;
+        let listener = TcpListener::from_std(listener).expect("the system watches the listener");
+        let draining = draining.reached(Phase::Draining);
         let mut draining = std::pin::pin!(draining);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = &mut draining => return Ok(()),
+                () = &mut draining => return,
             };
-            match accepted {
-                Ok((stream, _)) => {
-                    let stream = stream.into_std()?;
-                    place(stream, &self.runtimes, self.connections_max, &self.telemetry);
+            let placed = accepted.and_then(|(stream, from)| placing.place(stream, from.ip()));
+            match placed {
+                Ok(Ok(())) => {}
+                Ok(Err(Refused(reason))) => {
+                    let refused = &placing.telemetry.receive.connections_refused;
+                    refused.with_label_values(&[reason]).inc();
                 }
                 // Out of file descriptors, or a client that gave up in the backlog: the first
                 // would repeat at once and for long, so wait a little in either case.
                 Err(error) => {
-                    self.telemetry.receive.accept_errors.inc();
+                    placing.telemetry.receive.accept_errors.inc();
                     tracing::debug!(%error, "accept failed");
                     sleep(ACCEPT_PAUSE).await;
                 }
@@ -108,29 +121,27 @@ impl Acceptor {
     }
 }
 
-/// Gives a socket to the least loaded runtime, or closes it when there is no place.
-fn place(
-    stream: std::net::TcpStream,
-    runtimes: &[Runtime],
-    connections_max: usize,
-    telemetry: &Telemetry,
-) {
-    let metrics = &telemetry.receive;
-    let load = |runtime: &&Runtime| runtime.load.load(Ordering::Relaxed);
-    let open: usize = runtimes.iter().map(|runtime| load(&runtime)).sum();
-    let least = runtimes.iter().min_by_key(load).filter(|_| open < connections_max);
-    let Some(runtime) = least else {
-        metrics.connections_refused.inc();
-        return;
-    };
-    // Small replies must not wait for the client's next acknowledgement.
-    if stream.set_nodelay(true).is_err() {
-        metrics.accept_errors.inc();
-        return;
-    }
-    let accepted = (stream, Place::take(&runtime.load, &metrics.connections));
-    match runtime.connections.try_send(accepted) {
-        Ok(()) => {}
-        Err(TrySendError::Full(_) | TrySendError::Closed(_)) => metrics.connections_refused.inc(),
+impl Placing {
+    /// Gives a socket to the least loaded runtime, or closes it when there is no place.
+    fn place(&self, stream: TcpStream, from: IpAddr) -> io::Result<Result<(), Refused>> {
+        let metrics = &self.telemetry.receive;
+        let load = |runtime: &&Runtime| runtime.load.load(Ordering::Relaxed);
+        let open: usize = self.runtimes.iter().map(|runtime| load(&runtime)).sum();
+        let least = self.runtimes.iter().min_by_key(load);
+        let Some(runtime) = least.filter(|_| open < self.connections_max) else {
+            return Ok(Err(Refused("limit")));
+        };
+        let Some(peer) = self.peers.take(from) else { return Ok(Err(Refused("peer_limit"))) };
+        // Small replies must not wait for the client's next acknowledgement.
+        stream.set_nodelay(true)?;
+        let place = Place::take(&runtime.load, &metrics.connections, peer);
+        Ok(match runtime.connections.try_send((stream.into_std()?, place)) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(_)) => Err(Refused("queue_full")),
+            Err(TrySendError::Closed(_)) => Err(Refused("shutting_down")),
+        })
     }
 }
+
+/// Why a connection is closed at once: the label it is counted under.
+struct Refused(&'static str);

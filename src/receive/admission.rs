@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::connection::ConnectionShare;
 use crate::{
     kafka::TopicWatch,
     limits::BUDGET_SHARES_PER_CONNECTION,
@@ -39,11 +38,10 @@ impl Admission {
     ///
     /// # Errors
     /// A failure that is worth a retry: no broker, or no room.
-    pub(super) fn admit(&self, connection: &ConnectionShare) -> Result<Charge, Failure> {
+    pub(super) fn admit(&self, share: &Arc<Budget>) -> Result<Charge, Failure> {
         if !self.topic.usable() {
             return Err(Failure::BrokerUnreachable);
         }
-        Charge::open(Arc::clone(&self.budget), Arc::clone(&connection.budget))
-            .map_err(Failure::Budget)
+        Charge::open(Arc::clone(&self.budget), Arc::clone(share)).map_err(Failure::Budget)
     }
 }

@@ -4,11 +4,10 @@
 //! compressed, four bytes of length, the message; the prefix may lie across frames.
 
 use bytes::{Buf, Bytes};
-use http_body_util::BodyExt;
+use h2::RecvStream;
 use thiserror::Error;
-use tonic::body::Body;
 
-use crate::publish::{Charge, Shortage};
+use crate::{limits::FRAME_CHARGE_BYTES_MIN, publish::Shortage};
 
 /// A whole message as it came over the wire.
 pub(super) struct Message {
@@ -46,18 +45,22 @@ pub(super) enum BodyError {
 
 const PREFIX_BYTES: usize = 5;
 
-/// Reads to the end of the stream, charging every byte as it arrives.
+/// Reads to the end of the stream; `charge` is told the bytes held before they are kept.
+///
+/// # Errors
+/// The first thing that is wrong. What has arrived is given up then, and the rest is not read.
 pub(super) async fn read(
-    body: &mut Body,
+    body: &mut RecvStream,
     bytes_max: usize,
-    charge: &mut Charge,
+    mut charge: impl FnMut(usize) -> Result<(), Shortage>,
 ) -> Result<Message, BodyError> {
     let mut prefix = Prefix::default();
     let mut message = Message { frames: Vec::new(), compressed: false, bytes: 0 };
-    while let Some(frame) = body.frame().await {
-        let Ok(mut data) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
-            continue; // Trailers of a request say nothing in gRPC.
-        };
+    // Trailers of a request, which would follow its data, say nothing in gRPC.
+    while let Some(data) = body.data().await {
+        let mut data = data.map_err(|_| BodyError::Broken)?;
+        // Memory is bounded by the charge and not by HTTP/2's windows: the client may send on.
+        body.flow_control().release_capacity(data.len()).map_err(|_| BodyError::Broken)?;
         if !prefix.is_complete() {
             prefix.take(&mut data);
             if prefix.is_complete() {
@@ -72,8 +75,9 @@ pub(super) async fn read(
         if message.bytes > prefix.message_bytes() {
             return Err(BodyError::Framing("more bytes than one message in a unary request"));
         }
-        charge.resize(message.bytes).map_err(BodyError::Short)?;
         message.frames.push(data);
+        let of_frames = message.frames.len() * FRAME_CHARGE_BYTES_MIN;
+        charge(message.bytes.max(of_frames)).map_err(BodyError::Short)?;
     }
     if !prefix.is_complete() || message.bytes < prefix.message_bytes() {
         return Err(BodyError::Framing("the request ends before its message does"));

@@ -9,20 +9,20 @@ use std::{
 };
 
 use crossbeam_channel::{Sender, TrySendError};
-use http::{HeaderMap, Request as HttpRequest, Response};
+use h2::RecvStream;
+use http::{HeaderMap, Response};
 use tokio::time::timeout_at;
-use tonic::body::Body;
 
 use super::{
     admission::Admission,
     body::{self, BodyError},
-    connection::ConnectionShare,
     reply::ReplyQueue,
-    status,
+    status::{self, Reply},
+    stream::Stream,
 };
 use crate::{
     internal_telemetry::{Recorder, Stage, Telemetry},
-    publish::{Answer, Charge, Encoding, Failure, Request, Spans},
+    publish::{Answer, Budget, Charge, Encoding, Failure, Request, Spans},
 };
 
 /// What every export request on one runtime shares.
@@ -39,40 +39,25 @@ pub(super) struct Export {
 }
 
 impl Export {
-    /// Serves one request; every path ends in exactly one counted outcome.
-    pub(super) async fn serve(&self, request: HttpRequest<Body>) -> Response<Body> {
-        let received = Instant::now();
-        let mut open = OpenRequest::count(&self.telemetry);
-        let (head, mut body) = request.into_parts();
-        let Some(encoding) = encoding(&head.headers) else {
-            open.outcome = "unimplemented";
-            return status::unimplemented("this grpc-encoding is not supported");
+    /// Lets a request in by its headers, with its least charge, or gives the refusal. Every path
+    /// from here ends in exactly one counted outcome.
+    pub(super) fn admit(
+        export: &Arc<Self>,
+        headers: &HeaderMap,
+        share: &Arc<Budget>,
+    ) -> Result<OpenRequest, Response<()>> {
+        let mut count = Count::begin(export);
+        let Some(encoding) = encoding(headers) else {
+            count.outcome = "unimplemented";
+            return Err(status::unimplemented("this grpc-encoding is not supported"));
         };
-        let deadline = received + allowed(&head.headers).min(self.reply_deadline);
-        let connection = head.extensions.get::<ConnectionShare>();
-        let answered = match connection.map(|share| self.admission.admit(share)) {
-            Some(Ok(charge)) => {
-                let exchange = self.exchange(&mut body, encoding, charge, deadline);
-                timeout_at(deadline.into(), exchange).await
+        match export.admission.admit(share) {
+            Ok(charge) => {
+                let deadline = count.received + allowed(headers).min(export.reply_deadline);
+                Ok(OpenRequest { count, encoding, charge, deadline })
             }
-            Some(Err(failure)) => Ok(Err(unavailable(failure))),
-            None => Ok(Err(unavailable(Failure::Abandoned))),
-        };
-        // The charge goes back when this returns, with the reply made.
-        let (answer, _charge) = match answered {
-            Ok(Ok((answer, charge))) => (answer, Some(charge)),
-            Ok(Err(answer)) => (answer, None),
-            Err(_elapsed) => (Answer::TimedOut, None),
-        };
-        if let Answer::Unavailable { failure, .. } = &answer
-            && let Some(reason) = status::refusal(*failure)
-        {
-            self.telemetry.receive.refusals.with_label_values(&[reason]).inc();
+            Err(failure) => Err(count.settle(unavailable(failure)).head),
         }
-        let (response, outcome) = status::reply(answer);
-        open.outcome = outcome;
-        self.recorder.record(Stage::ReceiveToReply, received.elapsed());
-        response
     }
 
     /// Reads the message, hands it to a worker, waits for the answer.
@@ -80,14 +65,15 @@ impl Export {
     /// An error is an answer for which no charge has to wait.
     async fn exchange(
         &self,
-        body: &mut Body,
+        body: &mut RecvStream,
         encoding: Encoding,
         mut charge: Charge,
         deadline: Instant,
     ) -> Result<(Answer, Charge), Answer> {
-        let message = body::read(body, self.request_bytes_max, &mut charge)
-            .await
-            .map_err(|error| refuse(&error))?;
+        let message =
+            body::read(body, self.request_bytes_max, |bytes| charge.resize_arriving(bytes))
+                .await
+                .map_err(|error| refuse(&error))?;
         self.telemetry.receive.bytes.inc_by(message.bytes as u64);
         if message.bytes == 0 && !message.compressed {
             // "The server SHOULD respond with success" to an empty request: nothing to publish.
@@ -127,25 +113,73 @@ impl Export {
     }
 }
 
-/// Counts a request in, and out again on whichever path it ends.
-struct OpenRequest<'a> {
-    telemetry: &'a Telemetry,
-    outcome: &'static str,
+/// A request that was let in.
+pub(super) struct OpenRequest {
+    count: Count,
+    encoding: Encoding,
+    charge: Charge,
+    deadline: Instant,
 }
 
-impl<'a> OpenRequest<'a> {
-    fn count(telemetry: &'a Telemetry) -> Self {
-        telemetry.receive.requests_received.inc();
-        telemetry.receive.requests_in_flight.inc();
-        // What remains when the client goes away and hyper drops the task.
-        Self { telemetry, outcome: "cancelled" }
+impl OpenRequest {
+    /// Reads the message, has it published and replies.
+    pub(super) async fn serve(self, mut stream: Stream) {
+        let Self { mut count, encoding, charge, deadline } = self;
+        let export = Arc::clone(&count.export);
+        let answered = tokio::select! {
+            biased;
+            answered = timeout_at(
+                deadline.into(),
+                export.exchange(&mut stream.body, encoding, charge, deadline),
+            ) => answered,
+            // What was handed to a worker is published all the same.
+            () = Stream::abandoned(&mut stream.respond) => return,
+        };
+        // The charge goes back when this returns, with the reply written.
+        let (answer, _charge) = match answered {
+            Ok(Ok((answer, charge))) => (answer, Some(charge)),
+            Ok(Err(answer)) => (answer, None),
+            Err(_elapsed) => (Answer::TimedOut, None),
+        };
+        let reply = count.settle(answer);
+        stream.reply(reply, deadline).await;
     }
 }
 
-impl Drop for OpenRequest<'_> {
+/// Counts a request in, and out again on whichever path it ends.
+struct Count {
+    export: Arc<Export>,
+    received: Instant,
+    outcome: &'static str,
+}
+
+impl Count {
+    fn begin(export: &Arc<Export>) -> Self {
+        export.telemetry.receive.requests_received.inc();
+        export.telemetry.receive.requests_in_flight.inc();
+        // What remains when the client goes away and the task is dropped.
+        Self { export: Arc::clone(export), received: Instant::now(), outcome: "cancelled" }
+    }
+
+    /// Notes the answer and gives it as gRPC says it.
+    fn settle(&mut self, answer: Answer) -> Reply {
+        if let Answer::Unavailable { failure, .. } = &answer
+            && let Some(reason) = status::refusal(*failure)
+        {
+            self.export.telemetry.receive.refusals.with_label_values(&[reason]).inc();
+        }
+        let (reply, outcome) = status::reply(answer);
+        self.outcome = outcome;
+        self.export.recorder.record(Stage::ReceiveToReply, self.received.elapsed());
+        reply
+    }
+}
+
+impl Drop for Count {
     fn drop(&mut self) {
-        self.telemetry.receive.requests_in_flight.dec();
-        self.telemetry.receive.requests.with_label_values(&[self.outcome]).inc();
+        let metrics = &self.export.telemetry.receive;
+        metrics.requests_in_flight.dec();
+        metrics.requests.with_label_values(&[self.outcome]).inc();
     }
 }
 
@@ -172,12 +206,10 @@ fn encoding(headers: &HeaderMap) -> Option<Encoding> {
     }
 }
 
-/// `grpc-timeout` less a moment, so that our DEADLINE_EXCEEDED comes before tonic's own timer,
-/// which would say CANCELLED; [`Duration::MAX`] when there is none or it is not understood.
+/// `grpc-timeout`; [`Duration::MAX`] when there is none or it is not understood.
 fn allowed(headers: &HeaderMap) -> Duration {
-    const MOMENT: Duration = Duration::from_millis(2);
     let timeout = headers.get("grpc-timeout").and_then(|value| value.to_str().ok());
-    timeout.and_then(parse_timeout).map_or(Duration::MAX, |timeout| timeout.saturating_sub(MOMENT))
+    timeout.and_then(parse_timeout).unwrap_or(Duration::MAX)
 }
 
 /// gRPC over HTTP/2, "Timeout": at most eight digits and a unit.

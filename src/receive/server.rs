@@ -10,33 +10,30 @@ use crossbeam_channel::Sender;
 use tokio::{
     runtime,
     sync::mpsc,
+    task::JoinSet,
     time::{MissedTickBehavior, interval},
 };
-use tokio_stream::{StreamExt, wrappers::ReceiverStream};
-use tonic::transport::Server;
-use tonic_health::pb::health_server::HealthServer;
 
 use super::{
-    accept::{self, Accepted, Acceptor, BindError, Runtime},
+    accept::{self, Accepted, Acceptor, BindError, Placing, Runtime},
     admission::Admission,
-    connection::Connection,
+    connection::Connections,
     drain::{Drain, Draining, Phase},
     export::Export,
     health_check::HealthCheck,
+    peers::Peers,
     refusal_log::RefusalLog,
     reply::{Drainer, ReplyQueue},
-    service::OtlpService,
+    service::Service,
+    socket::ReadTurn,
+    tasks::Tasks,
 };
 use crate::{
     config::ReceiveConfig,
     health::{Health, Heartbeat},
     internal_telemetry::Telemetry,
     kafka::TopicWatch,
-    limits::{
-        ACCEPT_QUEUE_DEPTH, CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, HEADER_LIST_BYTES_MAX,
-        KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, REQUEST_CHARGE_BYTES_MIN, STREAM_WINDOW_BYTES,
-        WORKER_WAIT,
-    },
+    limits::{ACCEPT_QUEUE_DEPTH, REQUEST_CHARGE_BYTES_MIN, WORKER_WAIT},
     publish::{Answer, Request},
 };
 
@@ -82,9 +79,12 @@ impl ReceiveHalf {
             .unzip();
         threads[0].acceptor = Some(Acceptor {
             listener,
-            runtimes,
-            connections_max: config.connections_max,
-            telemetry: Arc::clone(&surroundings.telemetry),
+            placing: Placing {
+                runtimes,
+                connections_max: config.connections_max,
+                peers: Peers::new(config.connections_per_peer_max),
+                telemetry: Arc::clone(&surroundings.telemetry),
+            },
             draining,
         });
         Ok(Self { address, drain, threads })
@@ -98,8 +98,8 @@ pub struct ReceiveThread {
     admission: Arc<Admission>,
     drainer: Drainer,
     draining: Draining,
-    service: OtlpService,
-    streams_max: u32,
+    connections: Arc<Connections>,
+    tasks: Tasks,
     telemetry: Arc<Telemetry>,
     heartbeat: Heartbeat,
 }
@@ -129,15 +129,25 @@ impl ReceiveThread {
             telemetry: Arc::clone(telemetry),
             recorder: telemetry.latency.recorder(),
         });
-        let health = HealthServer::new(HealthCheck { health: Arc::clone(&surroundings.health) });
+        let health = HealthCheck::new(Arc::clone(&surroundings.health), config.reply_deadline);
+        let tasks = Tasks::default();
+        let open = Arc::new(Connections {
+            service: Service { export, health, tasks: tasks.clone() },
+            streams_max: config.streams_max,
+            age_max: Some(config.connection_age_max).filter(|age| !age.is_zero()),
+            grace: config.reply_deadline,
+            turn: ReadTurn::new(),
+            draining: draining.clone(),
+            telemetry: Arc::clone(telemetry),
+        });
         let thread = Self {
             acceptor: None,
             accepted,
             admission: Arc::clone(admission),
             drainer,
             draining: draining.clone(),
-            service: OtlpService { export, health },
-            streams_max: config.streams_max,
+            connections: open,
+            tasks,
             telemetry: Arc::clone(telemetry),
             heartbeat: surroundings.health.heartbeat(&format!("receive-{index}")),
         };
@@ -148,36 +158,28 @@ impl ReceiveThread {
     ///
     /// # Errors
     /// The system refuses a runtime or the listener; nothing is served then.
-    #[expect(clippy::disallowed_methods, reason = "the home of the receive half's tasks")]
+    ///
+    /// # Panics
+    /// One of its tasks has panicked: half a server would look healthy.
     pub fn run(self) -> std::io::Result<()> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let heartbeat = self.heartbeat.clone();
         runtime.block_on(async move {
-            tokio::spawn(self.drainer.run());
+            let (tasks, connections) = (self.tasks, self.connections);
+            tasks.start(self.drainer.run());
+            tasks.start(Arc::clone(&connections.turn).run());
             // One thread speaks of refusals for all.
             let refusals = self.acceptor.is_some().then(|| RefusalLog::new(&self.telemetry));
-            let admission = Arc::clone(&self.admission);
-            tokio::spawn(beat(self.heartbeat, admission, self.telemetry, refusals));
-            let accepting = self.acceptor.map(|acceptor| tokio::spawn(acceptor.run()));
-            let share = self.admission;
-            let connections = ReceiverStream::new(self.accepted)
-                .map(move |(stream, place)| Connection::new(stream, share.share(), place));
-            let draining = self.draining.clone().reached(Phase::Draining);
-            let serving = server(self.streams_max).serve_with_incoming_shutdown(
-                self.service,
-                connections,
-                draining,
-            );
-            tokio::select! {
-                served = serving => {
-                    if let Err(error) = served {
-                        tracing::error!(%error, "receive server ended");
-                    }
-                }
-                () = self.draining.reached(Phase::Ended) => {}
+            tasks.start(beat(self.heartbeat, self.admission, self.telemetry, refusals));
+            if let Some(acceptor) = self.acceptor {
+                tasks.start(acceptor.run());
             }
-            if let Some(accepting) = accepting {
-                accepting.abort();
+            // A panic first: it may have ended the last connection as well.
+            tokio::select! {
+                biased;
+                () = tasks.panicked() => panic!("a task of the receive half has panicked"),
+                () = serve(self.accepted, connections, &tasks) => {}
+                () = self.draining.reached(Phase::Ended) => {}
             }
         });
         heartbeat.retire();
@@ -185,18 +187,26 @@ impl ReceiveThread {
     }
 }
 
-/// tonic's server with every setting that matters made explicit.
-fn server(streams_max: u32) -> Server {
-    Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_concurrent_streams(streams_max)
-        .max_frame_size(FRAME_BYTES_MAX)
-        .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        // Adaptive windows would reset both windows to 64 KiB and ping for every estimate.
-        .http2_adaptive_window(Some(false))
+/// Serves every connection that is accepted; returns once no more come and the last has ended.
+async fn serve(
+    mut accepted: mpsc::Receiver<Accepted>,
+    connections: Arc<Connections>,
+    tasks: &Tasks,
+) {
+    let mut open = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = accepted.recv() => {
+                let Some((stream, place)) = accepted else { break };
+                let connections = Arc::clone(&connections);
+                let serving = async move { connections.serve(stream, place).await };
+                open.spawn(tasks.watched(serving));
+            }
+            // What has ended only leaves the set: panics are heard through `tasks`.
+            Some(_) = open.join_next() => {}
+        }
+    }
+    while open.join_next().await.is_some() {}
 }
 
 /// The runtime's sign of life; also shows what is charged and tells of refusals.

@@ -1,54 +1,69 @@
-//! Which method a request is for. One instance per connection, all of a runtime's share one core.
+//! Which method a request is for. One instance per runtime; called by the connections' tasks.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
+use bytes::Bytes;
+use h2::{RecvStream, server::SendResponse};
 use http::{HeaderMap, Method, Request, Response, header::CONTENT_TYPE};
-use tonic::body::Body;
-use tonic_health::pb::health_server::HealthServer;
-use tower_service::Service;
 
-use super::{export::Export, health_check::HealthCheck, status};
-use crate::otlp::TRACES;
+use super::{
+    export::Export,
+    health_check::{self, HealthCheck},
+    status,
+    stream::Stream,
+    tasks::Tasks,
+};
+use crate::{otlp::TRACES, publish::Budget};
 
 /// The routes of the OTLP port.
-#[derive(Clone)]
-pub(super) struct OtlpService {
+pub(super) struct Service {
     pub(super) export: Arc<Export>,
-    pub(super) health: HealthServer<HealthCheck>,
+    pub(super) health: Arc<HealthCheck>,
+    pub(super) tasks: Tasks,
 }
 
-const HEALTH_PREFIX: &str = "/grpc.health.v1.Health/";
-
-impl Service<Request<Body>> for OtlpService {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+impl Service {
+    /// The budget of one more connection.
+    pub(super) fn share(&self) -> Budget {
+        self.export.admission.share()
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if request.method() != Method::POST || !is_grpc(request.headers()) {
-            return Box::pin(async { Ok(status::not_grpc()) });
-        }
-        let path = request.uri().path();
-        if path == TRACES.grpc_export_path {
-            let export = Arc::clone(&self.export);
-            return Box::pin(async move { Ok(export.serve(request).await) });
-        }
-        if path.starts_with(HEALTH_PREFIX) {
-            return self.health.call(request);
-        }
-        let why = format!("no method {path}; spans go to {}", TRACES.grpc_export_path);
-        Box::pin(async move { Ok(status::unimplemented(&why)) })
+    /// Takes a request whose headers have arrived: a task reads the rest, or it is refused here
+    /// and now, which costs no task and keeps nothing of it.
+    pub(super) fn take(
+        &self,
+        request: Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+        share: &Arc<Budget>,
+    ) {
+        // The headers are read here and not kept: they may be larger than the request's charge.
+        let (head, body) = request.into_parts();
+        let path = head.uri.path();
+        let refused = if head.method != Method::POST || !is_grpc(&head.headers) {
+            status::not_grpc()
+        } else if path == TRACES.grpc_export_path {
+            match Export::admit(&self.export, &head.headers, share) {
+                Ok(open) => return self.tasks.start(open.serve(Stream { body, respond })),
+                Err(refused) => refused,
+            }
+        } else if path == health_check::PATH {
+            match HealthCheck::admit(&self.health) {
+                Ok(open) => return self.tasks.start(open.serve(Stream { body, respond })),
+                Err(refused) => refused,
+            }
+        } else {
+            status::unimplemented(&format!(
+                "no method {path}; spans go to {}",
+                TRACES.grpc_export_path
+            ))
+        };
+        refuse(refused, &mut respond);
     }
+}
+
+/// An error means that the stream has ended: nobody waits for the answer.
+fn refuse(head: Response<()>, respond: &mut SendResponse<Bytes>) {
+    respond.send_response(head, true).ok();
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {

@@ -1,18 +1,12 @@
 //! Every answer as gRPC says it: one table, with the rule of the OTLP specification it follows.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
-
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header::CONTENT_TYPE};
-use http_body::Frame;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceResponse,
 };
 use prost::Message;
-use tonic::{Code, Status, body::Body};
+use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::{
@@ -20,33 +14,49 @@ use crate::{
     publish::{Answer, Failure, Shortage, Spans},
 };
 
+/// What goes back over a stream.
+pub(super) struct Reply {
+    /// The headers; they hold the status as well when there is no message.
+    pub(super) head: Response<()>,
+    /// A gRPC message with its prefix, to be followed by [`ok_trailers`].
+    pub(super) message: Option<Bytes>,
+}
+
+impl From<Response<()>> for Reply {
+    fn from(head: Response<()>) -> Self {
+        Self { head, message: None }
+    }
+}
+
 /// The reply to an export request, and the `outcome` it is counted under.
-pub(super) fn reply(answer: Answer) -> (Response<Body>, &'static str) {
+pub(super) fn reply(answer: Answer) -> (Reply, &'static str) {
     match answer {
         Answer::Acknowledged(spans) => (success(&spans), "acknowledged"),
         // "If the processing of the request fails because the request contains data that cannot be
         // decoded or is otherwise invalid, the server MUST respond with INVALID_ARGUMENT."
         // opentelemetry-proto, docs/specification.md, OTLP/gRPC Response, Failures.
-        Answer::Malformed(why) => (failure(Code::InvalidArgument, why), "invalid"),
+        Answer::Malformed(why) => (failure(Code::InvalidArgument, why).into(), "invalid"),
         // Size limits are refused with RESOURCE_EXHAUSTED; without RetryInfo the client drops the
         // request instead of sending it for ever.
         // opentelemetry-proto, docs/specification.md, OTLP/gRPC Throttling and message size.
-        Answer::TooLarge(why) => (failure(Code::ResourceExhausted, why), "too_large"),
+        Answer::TooLarge(why) => (failure(Code::ResourceExhausted, why).into(), "too_large"),
         Answer::Unavailable { failure: cause, .. } => {
             let outcome = if cause.is_refusal() { "refused" } else { "failed" };
-            (unavailable(cause), outcome)
+            (unavailable(cause).into(), outcome)
         }
         Answer::TimedOut => {
             let why = "no acknowledgement within the deadline";
-            (failure(Code::DeadlineExceeded, why), "timed_out")
+            (failure(Code::DeadlineExceeded, why).into(), "timed_out")
         }
-        Answer::Cancelled => (failure(Code::Cancelled, "the request broke off"), "cancelled"),
+        Answer::Cancelled => {
+            (failure(Code::Cancelled, "the request broke off").into(), "cancelled")
+        }
     }
 }
 
 /// Overload and outages are UNAVAILABLE with RetryInfo: "the server SHOULD return UNAVAILABLE and
 /// MAY supply RetryInfo". opentelemetry-proto, docs/specification.md, OTLP/gRPC Throttling.
-fn unavailable(cause: Failure) -> Response<Body> {
+fn unavailable(cause: Failure) -> Response<()> {
     let details = ErrorDetails::with_retry_info(Some(RETRY_DELAY));
     Status::with_error_details(Code::Unavailable, words(cause), details).into_http()
 }
@@ -82,21 +92,36 @@ pub(super) fn refusal(cause: Failure) -> Option<&'static str> {
 }
 
 /// A method or encoding this server does not have.
-pub(super) fn unimplemented(why: &str) -> Response<Body> {
+pub(super) fn unimplemented(why: &str) -> Response<()> {
     let mut response = failure(Code::Unimplemented, why);
     response.headers_mut().insert(ACCEPT_ENCODING, ENCODINGS);
     response
 }
 
 /// What is not gRPC at all is answered in HTTP's words, as the gRPC specification asks.
-pub(super) fn not_grpc() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
+pub(super) fn not_grpc() -> Response<()> {
+    let mut response = Response::new(());
     *response.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
     response
 }
 
-fn failure(code: Code, why: impl Into<String>) -> Response<Body> {
+/// A status without a message, in the headers ("Trailers-Only").
+pub(super) fn failure(code: Code, why: impl Into<String>) -> Response<()> {
     Status::new(code, why).into_http()
+}
+
+/// OK with a message, prefix included.
+pub(super) fn ok(message: Bytes) -> Reply {
+    let mut head = Response::new(());
+    head.headers_mut().insert(CONTENT_TYPE, GRPC);
+    Reply { head, message: Some(message) }
+}
+
+/// What ends the stream of an OK.
+pub(super) fn ok_trailers() -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
+    trailers
 }
 
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
@@ -107,14 +132,12 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// OK. Nothing rejected: "the partial_success field MUST NOT be set", which makes the message
 /// empty. Otherwise the count and the reason; a client "MUST NOT retry".
 /// opentelemetry-proto, docs/specification.md, Full Success and Partial Success.
-fn success(spans: &Spans) -> Response<Body> {
+fn success(spans: &Spans) -> Reply {
     const EMPTY: Bytes = Bytes::from_static(&[0; 5]);
-    let data = if spans.rejected == 0 { EMPTY } else { partial_success(spans) };
-    let mut response = Response::new(Body::new(Unary { data: Some(data), ended: false }));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, GRPC);
-    headers.insert(ACCEPT_ENCODING, ENCODINGS);
-    response
+    let message = if spans.rejected == 0 { EMPTY } else { partial_success(spans) };
+    let mut reply = ok(message);
+    reply.head.headers_mut().insert(ACCEPT_ENCODING, ENCODINGS);
+    reply
 }
 
 fn partial_success(spans: &Spans) -> Bytes {
@@ -124,35 +147,14 @@ fn partial_success(spans: &Spans) -> Bytes {
             error_message: spans.reason.unwrap_or_default().to_owned(),
         }),
     };
+    framed(&response)
+}
+
+/// A gRPC message behind its prefix, not compressed.
+pub(super) fn framed(message: &impl Message) -> Bytes {
     let mut bytes = BytesMut::new();
     bytes.put_u8(0);
-    bytes.put_u32(response.encoded_len() as u32);
-    bytes.put_slice(&response.encode_to_vec());
+    bytes.put_u32(message.encoded_len() as u32);
+    bytes.put_slice(&message.encode_to_vec());
     bytes.freeze()
-}
-
-/// The body of an OK: one message, then the status as trailers.
-struct Unary {
-    data: Option<Bytes>,
-    ended: bool,
-}
-
-impl http_body::Body for Unary {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if let Some(data) = self.data.take() {
-            return Poll::Ready(Some(Ok(Frame::data(data))));
-        }
-        if std::mem::replace(&mut self.ended, true) {
-            return Poll::Ready(None);
-        }
-        let mut trailers = HeaderMap::with_capacity(1);
-        trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
-        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
-    }
 }

@@ -14,6 +14,8 @@ mod dlq;
 #[cfg(test)]
 mod forward;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod publish;

@@ -17,6 +17,8 @@ mod groups;
 mod interop;
 /// Dead letters as an operator finds and replays them.
 mod letters;
+/// Attributes nested as deep as they may be.
+mod nesting;
 /// A backend that is away for long.
 mod outage;
 /// What the real backends answer when something is wrong.

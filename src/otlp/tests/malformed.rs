@@ -1,7 +1,7 @@
 //! Bytes that are not an OTLP request: each rule of the wire, at each level that is opened.
 
 use super::encode::{FieldOrder, Message};
-use super::model::{attribute_of_levels, bare_span, trace};
+use super::model::{attribute_of_levels, bare_span, levels_max, trace};
 use crate::limits::GROUP_DEPTH_MAX;
 use crate::otlp::{Malformed, RecordMode, SplitError, SplitRules, Splitter};
 
@@ -120,7 +120,7 @@ fn malformed_goes_before_rejected() {
 /// A value long enough to nest too deep is opened, and what is malformed in it is found.
 #[test]
 fn malformed_in_an_opened_value() {
-    let mut attribute = attribute_of_levels(64, false).encode(FieldOrder::Ascending);
+    let mut attribute = attribute_of_levels(levels_max(false), false).encode(FieldOrder::Ascending);
     let innermost = attribute.len() - "innermost".len() - 2;
     attribute[innermost] = 0x08; // AnyValue's text as a varint
     let span = bare_span(trace(1), 1).bytes(9, &attribute);

@@ -7,7 +7,7 @@ use proptest::option;
 use proptest::prelude::{Strategy, any};
 
 use super::encode::{FieldOrder, Message};
-use crate::limits::NESTING_DEPTH_MAX;
+use crate::limits::NESTING_MESSAGES_MAX;
 use crate::otlp::{RejectReason, TraceId};
 
 /// A field number that no OTLP message uses.
@@ -125,6 +125,12 @@ pub(super) fn attribute_of_levels(levels: usize, lists: bool) -> Message {
     Message::new().bytes(1, "nested").message(2, value)
 }
 
+/// The most levels that are let through: the attribute and its value are two messages, a level more
+/// is two by an array and three by a list.
+pub(super) fn levels_max(lists: bool) -> usize {
+    1 + (NESTING_MESSAGES_MAX - 2) / if lists { 3 } else { 2 }
+}
+
 /// A good span with only its ids.
 pub(super) fn bare_span(trace: TraceId, span_id: u64) -> Message {
     Message::new().bytes(1, trace.0).bytes(2, span_id.max(1).to_be_bytes())
@@ -147,7 +153,7 @@ fn resource() -> impl Strategy<Value = Resource> {
         let text = "r".repeat(text_len);
         let mut resource = Message::new().message(1, attribute("service.name", &text));
         if too_deep {
-            resource = resource.message(1, attribute_of_levels(NESTING_DEPTH_MAX + 1, old));
+            resource = resource.message(1, attribute_of_levels(levels_max(old) + 1, old));
         }
         let header = unknown.message(1, resource).bytes(3, "https://schema/r");
         Resource { header, too_deep, scopes_field: if old { 1000 } else { 2 }, scopes }
@@ -159,7 +165,7 @@ fn scope() -> impl Strategy<Value = Scope> {
     parts.prop_map(|(unknown, too_deep, lists, spans)| {
         let mut scope = Message::new().bytes(1, "scope").bytes(2, "1.0");
         if too_deep {
-            scope = scope.message(3, attribute_of_levels(NESTING_DEPTH_MAX + 1, lists));
+            scope = scope.message(3, attribute_of_levels(levels_max(lists) + 1, lists));
         }
         let header = unknown.message(1, scope).bytes(3, "https://schema/s");
         Scope { header, too_deep, spans }
@@ -197,7 +203,8 @@ fn with_ids(span: Message, trace: TraceId, id: u64, fault: u8) -> (Option<Reject
     let id = id.to_be_bytes();
     let span_with_trace = span.clone().bytes(1, trace.0);
     let good = span_with_trace.clone().bytes(2, id);
-    let deep = || attribute_of_levels(NESTING_DEPTH_MAX + 1, fault.is_multiple_of(2));
+    let lists = fault.is_multiple_of(2);
+    let deep = || attribute_of_levels(levels_max(lists) + 1, lists);
     match fault {
         0 => (Some(RejectReason::TraceId), span.bytes(1, [0; 16]).bytes(2, id)),
         1 => (Some(RejectReason::TraceId), span.bytes(1, [1; 15]).bytes(2, id)),

@@ -7,7 +7,7 @@
 use prost::Message;
 
 use crate::limits::{
-    NESTING_DEPTH_MAX, SPLIT_HEADER_BUDGET_BYTES_MIN, SPLIT_SCRATCH_BYTES_PER_REQUEST_BYTE_MAX,
+    NESTING_MESSAGES_MAX, SPLIT_HEADER_BUDGET_BYTES_MIN, SPLIT_SCRATCH_BYTES_PER_REQUEST_BYTE_MAX,
     SPLIT_SPANS_MAX,
 };
 use crate::otlp::{RecordMode, RejectReason, SplitError, SplitRules, Splitter, TraceId, walk};
@@ -292,22 +292,31 @@ fn owner_is_shallow(bytes: &[u8], attributes: fn(Owner) -> Vec<Vec<u8>>) -> Opti
     all(attributes(owner).iter().map(|it| attribute_is_shallow(it, 0)))
 }
 
-/// Whether the KeyValue at `depth` levels stays within the limit.
+/// Whether the KeyValue in `depth` messages stays within the limit.
 fn attribute_is_shallow(bytes: &[u8], depth: usize) -> Option<bool> {
+    let depth = depth + 1;
+    if depth > NESTING_MESSAGES_MAX {
+        return Some(false);
+    }
     let attribute = KeyValue::decode(bytes).ok()?;
-    all(attribute.values.iter().map(|value| value_is_shallow(value, depth + 1)))
+    all(attribute.values.iter().map(|value| value_is_shallow(value, depth)))
 }
 
-/// Whether the AnyValue, itself at `depth`, stays within the limit.
+/// Whether the AnyValue in `depth` messages stays within the limit.
 fn value_is_shallow(bytes: &[u8], depth: usize) -> Option<bool> {
-    if depth > NESTING_DEPTH_MAX {
+    let depth = depth + 1;
+    if depth > NESTING_MESSAGES_MAX {
         return Some(false);
     }
     let value = AnyValue::decode(bytes).ok()?;
+    let containers = value.arrays.len() + value.lists.len();
+    if containers > 0 && depth == NESTING_MESSAGES_MAX {
+        return Some(false);
+    }
     let elements = value.arrays.iter().flat_map(|array| &array.entries);
     let entries = value.lists.iter().flat_map(|list| &list.entries);
     let elements_are_shallow = all(elements.map(|it| value_is_shallow(it, depth + 1)))?;
-    let entries_are_shallow = all(entries.map(|it| attribute_is_shallow(it, depth)))?;
+    let entries_are_shallow = all(entries.map(|it| attribute_is_shallow(it, depth + 1)))?;
     Some(elements_are_shallow && entries_are_shallow)
 }
 

@@ -1,8 +1,10 @@
 //! The rules of the split, one by one: what is accepted, rejected, kept and where it goes.
 
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message as _;
+
 use super::encode::{FieldOrder, Message};
-use super::model::{UNKNOWN, attribute_of_levels, bare_span, trace};
-use crate::limits::NESTING_DEPTH_MAX;
+use super::model::{UNKNOWN, attribute_of_levels, bare_span, levels_max, trace};
 use crate::otlp::{
     Outcome, RecordMode, RejectReason, Rejections, SplitError, SplitRules, Splitter, TraceId, walk,
 };
@@ -112,8 +114,8 @@ fn last_trace_id_wins() {
     assert_eq!(rejection(short_first), Some(RejectReason::TraceId));
 }
 
-/// Values nested 64 levels deep pass, 65 are rejected: in attributes, events and links, by arrays
-/// and by key-value lists.
+/// Attributes nested as deep as the limit pass, one level more is rejected: in attributes, events
+/// and links, by arrays and by key-value lists.
 #[test]
 fn nesting_rule() {
     for lists in [false, true] {
@@ -124,9 +126,24 @@ fn nesting_rule() {
         ];
         for hold in holders {
             let of_levels = |levels| rejection(hold(attribute_of_levels(levels, lists)));
-            assert_eq!(of_levels(NESTING_DEPTH_MAX), None);
-            assert_eq!(of_levels(NESTING_DEPTH_MAX + 1), Some(RejectReason::Nesting));
+            assert_eq!(of_levels(levels_max(lists)), None);
+            assert_eq!(of_levels(levels_max(lists) + 1), Some(RejectReason::Nesting));
         }
+    }
+}
+
+/// What is let through is not too deep for a decoder that stops at 100 messages, wherever it lies.
+#[test]
+fn the_deepest_can_be_decoded() {
+    for lists in [false, true] {
+        let attribute = || attribute_of_levels(levels_max(lists), lists);
+        let event = Message::new().bytes(2, "e").message(3, attribute());
+        let span = good().message(9, attribute()).message(11, event);
+        let request = Message::new()
+            .message(1, Message::new().message(2, Message::new().message(2, span)))
+            .encode(FieldOrder::Ascending);
+        assert_eq!(split(&request, &RULES).unwrap().0.span_count, 1);
+        ExportTraceServiceRequest::decode(request.as_slice()).unwrap();
     }
 }
 
@@ -134,7 +151,7 @@ fn nesting_rule() {
 /// field order; spans that are bad themselves keep their own reason.
 #[test]
 fn header_nesting_rule() {
-    let deep = || attribute_of_levels(NESTING_DEPTH_MAX + 1, false);
+    let deep = || attribute_of_levels(levels_max(false) + 1, false);
     let deep_resource = Message::new().message(1, deep());
     let deep_scope = Message::new().message(3, deep());
     let spans = |ids: [u64; 2]| ids.map(|id| bare_span(trace(1), id));

@@ -14,6 +14,9 @@ use tonic_types::StatusExt;
 /// The path of `TraceService/Export`.
 pub(crate) const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
+/// tonic's own default.
+const WINDOW_BYTES: u32 = 5 << 20;
+
 /// No reply is waited for longer than this.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -58,7 +61,11 @@ impl OtlpClient {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let sender = runtime.block_on(async {
             let stream = TcpStream::connect(address).await.unwrap();
-            let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+            // As wide as gRPC clients have it: h2 bounds unread tiny frames by it.
+            let handshake = h2::client::Builder::new()
+                .initial_connection_window_size(WINDOW_BYTES)
+                .handshake(stream);
+            let (sender, connection) = handshake.await.unwrap();
             drive(connection);
             sender
         });

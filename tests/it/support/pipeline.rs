@@ -71,9 +71,14 @@ impl Pipeline {
         line.map_or(0.0, |value| value.parse().unwrap())
     }
 
+    /// Where the OTLP port is.
+    pub(crate) fn otlp_address(&self) -> SocketAddr {
+        self.grpc.expect("the role receives")
+    }
+
     /// A connection to the OTLP port.
     pub(crate) fn client(&self) -> OtlpClient {
-        OtlpClient::connect(self.grpc.expect("the role receives"))
+        OtlpClient::connect(self.otlp_address())
     }
 }
 

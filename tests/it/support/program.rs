@@ -21,6 +21,9 @@ fn command(variables: &[(&str, &str)]) -> Command {
     command
 }
 
+/// Ports that the system chooses.
+const ANY_PORTS: [(&str, &str); 2] = [("GRPC_PORT", "0"), ("HTTP_PORT", "0")];
+
 /// The running program; killed, and its log shown after a failure, when dropped.
 pub(crate) struct Program {
     child: Child,
@@ -30,12 +33,32 @@ pub(crate) struct Program {
 impl Program {
     /// Starts it on ports that the system chooses, and waits until it is ready.
     pub(crate) fn start(variables: &[(&str, &str)]) -> Self {
-        let log = NamedTempFile::new().unwrap();
-        let child = command(&[("GRPC_PORT", "0"), ("HTTP_PORT", "0")])
+        let mut command = command(&ANY_PORTS);
+        command.envs(variables.iter().copied());
+        Self::watch(command)
+    }
+
+    /// The same with so many file descriptors beside those it inherits from this process.
+    pub(crate) fn start_with_descriptors(count: usize, variables: &[(&str, &str)]) -> Self {
+        let mut limited = Command::new("sh");
+        limited.args([
+            "-c",
+            &format!("ulimit -n $(($(ls /dev/fd | wc -l) + {count})) && exec \"$0\""),
+        ]);
+        limited.arg(command(&[]).get_program());
+        let path = std::env::var("PATH").unwrap();
+        limited
+            .env_clear()
+            .env("PATH", path)
+            .envs(ANY_PORTS)
             .envs(variables.iter().copied())
-            .stderr(log.reopen().unwrap())
-            .spawn()
-            .unwrap();
+            .stdin(Stdio::null());
+        Self::watch(limited)
+    }
+
+    fn watch(mut command: Command) -> Self {
+        let log = NamedTempFile::new().unwrap();
+        let child = command.stderr(log.reopen().unwrap()).spawn().unwrap();
         let program = Self { child, log };
         eventually("the start is logged", || program.address("http").is_some());
         eventually("the program is ready", || program.page("/readyz").0 == 200);
@@ -54,9 +77,14 @@ impl Program {
         line.map_or(0.0, |value| value.parse().unwrap())
     }
 
+    /// Where the OTLP port is.
+    pub(crate) fn otlp_address(&self) -> SocketAddr {
+        self.address("otlp").unwrap()
+    }
+
     /// A connection to the OTLP port.
     pub(crate) fn client(&self) -> OtlpClient {
-        OtlpClient::connect(self.address("otlp").unwrap())
+        OtlpClient::connect(self.otlp_address())
     }
 
     /// Sends SIGTERM.

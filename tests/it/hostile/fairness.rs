@@ -1,0 +1,81 @@
+//! What one client may take of everybody's memory, and what many take together.
+
+use tonic::Code;
+
+use super::{beside_a_good_client, start_with};
+use crate::support::{
+    eventually,
+    mock_kafka::MockKafka,
+    otlp_client::framed,
+    program::Program,
+    raw_http2::{DATA, RawClient, export_headers, frame},
+    spans::{request, trace},
+};
+
+/// A client that takes all it can get has a quarter of the budget; a polite one is served beside
+/// it, every time.
+#[test]
+fn greed_stops_at_a_quarter() {
+    let (_kafka, pipeline) =
+        start_with(&[("OTLP_BYTES_IN_FLIGHT_MAX", "2MiB"), ("OTLP_REQUEST_BYTES_MAX", "512KiB")]);
+    beside_a_good_client(&pipeline, || {
+        let mut greedy = RawClient::connect(pipeline.otlp_address());
+        let refused = "otel_pipeline_receive_refusals_total{reason=\"connection_budget\"}";
+        let mut stream = 1;
+        eventually("the greedy client is refused many times", || {
+            // Begun and never finished: each holds what it has sent until its deadline.
+            greedy.send(&export_headers(stream));
+            greedy.send(&frame(DATA, 0, stream, &[0, 0, 7, 0, 0]));
+            greedy.send(&frame(DATA, 0, stream, &[7; 16_000]));
+            stream += 2;
+            pipeline.metric(refused) >= 50.0
+        });
+    });
+    let process = "otel_pipeline_receive_refusals_total{reason=\"budget\"}";
+    assert_eq!(pipeline.metric(process), 0.0);
+}
+
+/// 100 connections with 60 requests each hold what the budget says and a little per connection;
+/// the rest is refused at its headers.
+#[test]
+fn many_requests_stay_in_the_budget() {
+    const CONNECTIONS: usize = 100;
+    const STREAMS: u32 = 60;
+    const BUDGET: usize = 16 << 20;
+    let kafka = MockKafka::start(&[super::TOPIC], super::PARTITIONS);
+    let brokers = kafka.brokers();
+    let program = Program::start(&[
+        ("ROLE", "receive"),
+        ("KAFKA_BROKERS", brokers.as_str()),
+        ("OTLP_BYTES_IN_FLIGHT_MAX", "16MiB"),
+        ("OTLP_REQUEST_BYTES_MAX", "1MiB"),
+        ("OTLP_REPLY_DEADLINE", "120s"),
+    ]);
+    assert_eq!(program.client().export(&request(trace(1, 1))).code(), Code::Ok);
+    let before = program.metric("process_resident_memory_bytes");
+    let begun = framed(0, &request(trace(1, 2)))[..200].to_vec();
+    let clients: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let mut client = RawClient::connect(program.otlp_address());
+            for number in 0..STREAMS {
+                let stream = 2 * number + 1;
+                client.send(&[export_headers(stream), frame(DATA, 0, stream, &begun)].concat());
+            }
+            client
+        })
+        .collect();
+    let seen = || program.metric("otel_pipeline_receive_requests_received_total") as usize;
+    eventually("all have arrived", || seen() > CONNECTIONS * STREAMS as usize);
+    let held = program.metric("otel_pipeline_receive_requests_in_flight");
+    let refused = program.metric("otel_pipeline_receive_refusals_total{reason=\"budget\"}");
+    assert_eq!(held, (BUDGET / 4096) as f64, "as many as the budget has room for");
+    assert_eq!(held + refused, (CONNECTIONS * STREAMS as usize) as f64);
+    let health = program.client().call("/grpc.health.v1.Health/Check", &[], framed(0, b""));
+    assert_eq!(health.code(), Code::Ok, "health is told when there is no room");
+    let grown = program.metric("process_resident_memory_bytes") - before;
+    let per_connection = 40 << 10;
+    // Beside the budget, the program itself grows a little with its first load.
+    let allowed = BUDGET + CONNECTIONS * per_connection + (16 << 20);
+    assert!(grown < allowed as f64, "{grown} of {allowed} bytes");
+    drop(clients);
+}

@@ -1,0 +1,150 @@
+//! A client that writes HTTP/2 frame by frame: it can break every rule there is.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use super::otlp_client::EXPORT;
+
+/// Frame types and flags of RFC 9113, section 6.
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const CONTINUATION: u8 = 9;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+
+/// The connection preface: RFC 9113, section 3.4.
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Nothing is waited for longer than this.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A connection of plain bytes.
+pub(crate) struct RawClient {
+    stream: TcpStream,
+}
+
+/// A frame that the server sent.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl RawClient {
+    /// Connects and says nothing.
+    pub(crate) fn silent(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream }
+    }
+
+    /// Connects and sends preface and SETTINGS, whether or not the server lets it in.
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let mut client = Self::silent(address);
+        client.send(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat());
+        client
+    }
+
+    /// Sends bytes; false once the server has closed.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
+    /// Sends `bytes` again and again and never reads, until the server has closed, or takes no more
+    /// and it is `over`.
+    pub(crate) fn flood(&mut self, bytes: &[u8], over: impl Fn() -> bool) {
+        self.stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        let mut at = 0;
+        loop {
+            match self.stream.write(&bytes[at..]).map_err(|error| error.kind()) {
+                Ok(count) => at = (at + count) % bytes.len(),
+                Err(ErrorKind::WouldBlock | ErrorKind::TimedOut) if !over() => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Reads until the server closes, which it must; gives what it said.
+    pub(crate) fn read_to_close(&mut self) -> Vec<u8> {
+        let mut said = Vec::new();
+        let ended = self.stream.read_to_end(&mut said).map_err(|error| error.kind());
+        let closed = matches!(ended, Ok(_) | Err(ErrorKind::ConnectionReset));
+        assert!(closed, "the server closes, not {ended:?}");
+        said
+    }
+
+    /// The next frame; `None` when the server has closed.
+    pub(crate) fn next_frame(&mut self) -> Option<Frame> {
+        let mut header = [0; 9];
+        self.stream.read_exact(&mut header).ok()?;
+        let [a, b, c, kind, flags, stream @ ..] = header;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        self.stream.read_exact(&mut payload).ok()?;
+        Some(Frame { kind, flags, stream: u32::from_be_bytes(stream), payload })
+    }
+
+    /// Reads up to the first frame that is as wanted.
+    pub(crate) fn await_frame(&mut self, wanted: impl Fn(&Frame) -> bool) -> Frame {
+        std::iter::from_fn(|| self.next_frame()).find(wanted).expect("the frame comes")
+    }
+}
+
+/// A frame.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u32).to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// HEADERS of an export request, its body to follow.
+pub(crate) fn export_headers(stream: u32) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS, stream, &export_block())
+}
+
+/// The header block of an export request, nothing in it indexed.
+pub(crate) fn export_block() -> Vec<u8> {
+    // RFC 7541, appendix A: 3 is `:method: POST`, 6 is `:scheme: http`.
+    let mut block = vec![0x83, 0x86];
+    for (name, value) in [
+        (":path", EXPORT),
+        (":authority", "pipeline"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ] {
+        block.extend(field(0, name, value));
+    }
+    block
+}
+
+/// A header field spelled out; `representation` 0 leaves it out of the table, 0x40 adds it.
+pub(crate) fn field(representation: u8, name: &str, value: &str) -> Vec<u8> {
+    [vec![representation], string(name), string(value)].concat()
+}
+
+/// A string without Huffman coding: RFC 7541, section 5.2.
+fn string(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match text.len() {
+        length @ ..127 => bytes.push(length as u8),
+        length => {
+            bytes.push(127);
+            let mut rest = length - 127;
+            while rest >= 128 {
+                bytes.push((rest % 128) as u8 | 128);
+                rest /= 128;
+            }
+            bytes.push(rest as u8);
+        }
+    }
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
+}
