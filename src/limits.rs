@@ -46,6 +46,10 @@ pub const STREAMS_DEFAULT: u32 = 1024;
 pub const STREAM_WINDOW_BYTES: u32 = 8 * MIB as u32;
 /// Connection window; h2 also derives its tiny-frame budget from it.
 pub const CONNECTION_WINDOW_BYTES: u32 = 24 * MIB as u32;
+/// Requests of a connection that its client may take back before they were looked at; more is a
+/// flood (CVE-2023-44487). h2's own 20 is less than an honest client takes back at once when its
+/// deadline passes on a starved machine.
+pub const PENDING_RESETS_MAX: usize = 256;
 /// Largest frame we invite, HTTP/2's least: what a connection has sent of a frame is charged to the
 /// budget only when the frame is whole. grpc-go and Java send no larger ones, whatever is invited.
 pub const FRAME_BYTES_MAX: u32 = 16 * KIB as u32;

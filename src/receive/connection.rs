@@ -32,7 +32,7 @@ use crate::{
     internal_telemetry::Telemetry,
     limits::{
         CONNECTION_TICK, CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, HEADER_LIST_BYTES_MAX,
-        PREFACE_TIMEOUT, STREAM_WINDOW_BYTES,
+        PENDING_RESETS_MAX, PREFACE_TIMEOUT, STREAM_WINDOW_BYTES,
     },
 };
 
@@ -146,6 +146,7 @@ fn http2(streams_max: u32) -> Builder {
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(streams_max)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
         .max_frame_size(FRAME_BYTES_MAX)
         .max_header_list_size(HEADER_LIST_BYTES_MAX);
     builder
