@@ -16,6 +16,7 @@ use rdkafka::{
     error::{KafkaError, KafkaResult},
 };
 
+use super::client;
 use super::group_events::{GroupContext, GroupEvent, release};
 use crate::{config::Config, limits};
 
@@ -90,7 +91,7 @@ impl GroupConsumer {
         let topic = config.kafka.topic.name.clone();
         let context = GroupContext::new(client.clone(), topic.clone());
         let consumer: BaseConsumer<GroupContext> =
-            settings.create_with_context(context).map_err(create)?;
+            client::create(&settings, context).map_err(create)?;
         consumer.subscribe(&[&topic]).map_err(create)?;
         Ok(Self { consumer, topic })
     }

@@ -16,7 +16,8 @@ use rdkafka::{
 };
 
 use super::{
-    KafkaError as TopicError, MetadataSource, Record, TopicState, client_log, metadata::fetch_topic,
+    KafkaError as TopicError, MetadataSource, Record, TopicState, client, client_log,
+    metadata::fetch_topic,
 };
 use crate::{config::Config, limits, otlp::TraceId};
 
@@ -97,7 +98,7 @@ impl DeadLetters {
     /// A setting that librdkafka refuses.
     pub fn create(config: &Config) -> Result<Self, DeadLetterError> {
         let producer =
-            settings(config).create_with_context(Context).map_err(DeadLetterError::Create)?;
+            client::create(&settings(config), Context).map_err(DeadLetterError::Create)?;
         Ok(Self {
             producer,
             topic: config.forward.dead_letter_topic.clone(),

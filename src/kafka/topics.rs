@@ -8,11 +8,10 @@ use rdkafka::{
         AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication, TopicResult,
     },
     client::DefaultClientContext,
-    config::FromClientConfig,
     error::RDKafkaErrorCode,
 };
 
-use super::{KafkaError, settings};
+use super::{KafkaError, client, settings};
 use crate::{
     config::{Config, KafkaConfig},
     limits::{ADMIN_TIMEOUT, DEAD_LETTER_HEADROOM_BYTES, TOPIC_MESSAGE_BYTES_DEFAULT},
@@ -87,12 +86,12 @@ pub fn ensure_topics(kafka: &KafkaConfig, plans: &[TopicPlan]) -> bool {
 /// # Errors
 /// librdkafka's refusal of the settings.
 pub(super) fn admin(kafka: &KafkaConfig) -> Result<AdminClient<DefaultClientContext>, KafkaError> {
-    let client = "otel-event-pipeline-admin".to_owned();
-    let mut settings = settings::common(kafka, &client);
+    let client_id = "otel-event-pipeline-admin".to_owned();
+    let mut settings = settings::common(kafka, &client_id);
     settings::apply(&mut settings, &kafka.producer_overrides);
     // Producer-only keys among the overrides are ignored by librdkafka with a log line.
-    AdminClient::from_config(&settings)
-        .map_err(|error| KafkaError::Client { client, reason: error.to_string() })
+    client::create(&settings, DefaultClientContext)
+        .map_err(|error| KafkaError::Client { client: client_id, reason: error.to_string() })
 }
 
 /// Bounded waits.

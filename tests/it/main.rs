@@ -20,6 +20,8 @@ mod publish;
 #[cfg(test)]
 mod receive;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tidy;

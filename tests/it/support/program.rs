@@ -30,6 +30,13 @@ pub(crate) struct Program {
 impl Program {
     /// Starts it on ports that the system chooses, and waits until it is ready.
     pub(crate) fn start(variables: &[(&str, &str)]) -> Self {
+        let program = Self::start_unready(variables);
+        eventually("the program is ready", || program.page("/readyz").0 == 200);
+        program
+    }
+
+    /// Starts it and waits until its ports are open.
+    pub(crate) fn start_unready(variables: &[(&str, &str)]) -> Self {
         let log = NamedTempFile::new().unwrap();
         let child = command(&[("GRPC_PORT", "0"), ("HTTP_PORT", "0")])
             .envs(variables.iter().copied())
@@ -38,7 +45,6 @@ impl Program {
             .unwrap();
         let program = Self { child, log };
         eventually("the start is logged", || program.address("http").is_some());
-        eventually("the program is ready", || program.page("/readyz").0 == 200);
         program
     }
 
