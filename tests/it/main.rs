@@ -12,6 +12,8 @@ mod dead_letters;
 #[cfg(test)]
 mod dlq;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod forward;
 #[cfg(test)]
 mod lifecycle;
