@@ -40,6 +40,8 @@ impl Process {
             }
         };
         let ending = self.stop();
+        // A panic during the end is one too: exit code 0 would call it orderly.
+        let failure = failure.or_else(|| failures.try_recv().ok().map(|late| late.thread));
         failure.map_or(ending, Ending::Panicked)
     }
 
