@@ -6,6 +6,8 @@ mod check;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod content;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod dead_letters;
