@@ -185,6 +185,8 @@ pub const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 pub const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Records that wait for the broker this long without one acknowledged mean "not ready".
 pub const DELIVERY_STALL_MAX: Duration = Duration::from_secs(10);
+/// A producer beyond repair is started anew at most this often: the cause may last.
+pub const PRODUCER_RESTART_INTERVAL: Duration = Duration::from_secs(3);
 /// While a topic is missing, its creation is tried this often.
 pub const TOPIC_CREATE_INTERVAL: Duration = Duration::from_secs(10);
 /// How often librdkafka reports its own figures.

@@ -7,7 +7,10 @@ mod dlq;
 
 use std::{collections::BTreeMap, ffi::OsString, process::ExitCode};
 
-use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
+use clap::{
+    Arg, ArgAction, ArgMatches, Command,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use super::{Config, Setting};
 use crate::dlq::DlqTask;
@@ -98,10 +101,24 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Invocation, Ex
         Err(error) => {
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             // Nothing is left to do for a terminal that does not take the text.
-            error.print().ok();
+            without_values(error).print().ok();
             Err(ExitCode::from(if asked { exit::OK } else { exit::CONFIGURATION }))
         }
     }
+}
+
+/// Leaves out what follows a `=`: a pair that slipped out of its quotes may be a password.
+fn without_values(mut error: clap::Error) -> clap::Error {
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue]
+    {
+        if let Some(ContextValue::String(text)) = error.get(kind)
+            && let Some((key, _)) = text.split_once('=')
+        {
+            let shown = ContextValue::String(format!("{key}=***"));
+            error.insert(kind, shown);
+        }
+    }
+    error
 }
 
 fn invocation(matches: &ArgMatches, settings: &[Setting]) -> Invocation {

@@ -34,6 +34,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use forward::ForwardConfig;
 pub use kafka::{Compression, KafkaConfig, TopicConfig};
 pub use kinds::Secret;
+pub(crate) use kinds::is_credential;
 pub use load::{Config, Loaded};
 pub use log::{LogConfig, LogFormat};
 pub use print::settings_markdown;

@@ -112,7 +112,7 @@ impl Sources {
         } else if let Some(path) = file {
             let content = read_file(path).map_err(|error| {
                 let why = error.to_string();
-                ConfigError::File { name, path: path.to_owned(), why }
+                ConfigError::File { name, path: shown_path(path), why }
             })?;
             Some((content, Origin::File(path.to_owned())))
         } else {
@@ -125,6 +125,11 @@ impl Sources {
             found => Ok(found),
         }
     }
+}
+
+/// A path as it may be shown: the value itself may stand where its file's name belongs.
+fn shown_path(path: &str) -> String {
+    if path.contains(['=', '@']) { "***".to_owned() } else { path.to_owned() }
 }
 
 /// The content of a file less the newline that editors put at its end.

@@ -149,6 +149,14 @@ impl Offsets {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::{
+        collection::vec,
+        prelude::{Just, Strategy},
+        prop_assert, prop_assert_eq, prop_oneof, proptest,
+    };
+
     use super::*;
 
     const P: PartitionId = PartitionId(3);
@@ -221,5 +229,74 @@ mod tests {
             offsets.acknowledge(P, generation, offset);
         }
         assert_eq!(offsets.take_uncommitted(), [(P, NextOffset(1))]);
+    }
+    /// What happens to one partition.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Assign,
+        Revoke,
+        Receive,
+        /// The oldest record under way is done with.
+        Acknowledge,
+        Commit,
+        CommitFailed,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            1 => Just(Step::Assign),
+            1 => Just(Step::Revoke),
+            6 => Just(Step::Receive),
+            6 => Just(Step::Acknowledge),
+            3 => Just(Step::Commit),
+            1 => Just(Step::CommitFailed),
+        ]
+    }
+
+    proptest! {
+        /// Against a plain list of records: what is offered for commit is always the end of the
+        /// prefix done with under the present generation, and never a record that is under way.
+        #[test]
+        fn committed_is_the_acknowledged_prefix(steps in vec(step(), 0..80)) {
+            let mut offsets = Offsets::default();
+            let (mut held, mut next, mut done, mut offered) = (false, 0, None, None);
+            // Every record under way, stale ones too, oldest first: (generation, offset, is stale).
+            let mut under_way: VecDeque<(Generation, i64, bool)> = VecDeque::new();
+            for step in steps {
+                match step {
+                    Step::Assign | Step::Revoke => {
+                        held = matches!(step, Step::Assign);
+                        if held { offsets.assign(P) } else { offsets.revoke(P) }
+                        under_way.iter_mut().for_each(|record| record.2 = true);
+                        (done, offered) = (None, None);
+                    }
+                    Step::Receive => {
+                        let generation = offsets.receive(P, next);
+                        prop_assert_eq!(generation.is_some(), held);
+                        under_way.extend(generation.map(|it| (it, next, false)));
+                        next += 1;
+                    }
+                    Step::Acknowledge => {
+                        if let Some((generation, offset, stale)) = under_way.pop_front() {
+                            offsets.acknowledge(P, generation, offset);
+                            done = if stale { done } else { Some(NextOffset(offset + 1)) };
+                        }
+                    }
+                    Step::Commit => {
+                        let due = done.filter(|_| done != offered);
+                        offered = due.or(offered);
+                        let due: Vec<_> = due.map(|it| (P, it)).into_iter().collect();
+                        prop_assert_eq!(offsets.take_uncommitted(), due);
+                    }
+                    Step::CommitFailed => {
+                        offsets.commit_failed();
+                        offered = None;
+                    }
+                }
+                let first = under_way.iter().find(|record| !record.2).map(|record| record.1);
+                let end = offsets.acknowledged(P, NextOffset(0)).map_or(0, |end| end.0);
+                prop_assert!(first.is_none_or(|first| end <= first), "{first:?} is under way");
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! librdkafka's own figures, from its statistics, by client.
 
-use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGaugeVec};
 
 use super::Registry;
 use crate::kafka::DeliveryError;
@@ -15,6 +15,8 @@ pub struct KafkaMetrics {
     pub round_trip_p99_seconds: GaugeVec,
     /// Delivery reports that failed, by error.
     pub delivery_errors: IntCounterVec,
+    /// Producers started anew after a fatal error.
+    pub producer_restarts: IntCounter,
 }
 
 impl KafkaMetrics {
@@ -41,6 +43,10 @@ impl KafkaMetrics {
                 "records whose delivery failed, by librdkafka's error",
                 "error",
                 &DeliveryError::ALL.map(DeliveryError::as_str),
+            ),
+            producer_restarts: registry.counter(
+                "kafka_producer_restarts_total",
+                "producers started anew because librdkafka called an error fatal",
             ),
         }
     }

@@ -17,6 +17,7 @@ use rdkafka::{
 };
 
 use super::{
+    client,
     dead_letter::is_replayed,
     group_events::{GroupContext, GroupEvent, release},
 };
@@ -93,7 +94,7 @@ impl GroupConsumer {
         let topic = config.kafka.topic.name.clone();
         let context = GroupContext::new(client.clone(), topic.clone());
         let consumer: BaseConsumer<GroupContext> =
-            settings.create_with_context(context).map_err(create)?;
+            client::create(&settings, context).map_err(create)?;
         consumer.subscribe(&[&topic]).map_err(create)?;
         Ok(Self { consumer, topic })
     }

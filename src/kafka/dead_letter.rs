@@ -16,7 +16,7 @@ use rdkafka::{
 };
 
 use super::{
-    KafkaError as TopicError, MetadataSource, Record, TopicState, client_log,
+    KafkaError as TopicError, MetadataSource, Record, TopicState, client, client_log,
     metadata::fetch_topic, produce_raw::each_header,
 };
 use crate::{config::Config, limits, otlp::TraceId};
@@ -105,7 +105,7 @@ impl DeadLetters {
     /// A setting that librdkafka refuses.
     pub fn create(config: &Config) -> Result<Self, DeadLetterError> {
         let producer =
-            settings(config).create_with_context(Context).map_err(DeadLetterError::Create)?;
+            client::create(&settings(config), Context).map_err(DeadLetterError::Create)?;
         Ok(Self {
             producer,
             topic: config.forward.dead_letter_topic.clone(),

@@ -13,7 +13,9 @@ use rdkafka::{
     message::BorrowedMessage,
 };
 
-use super::{PartitionId, client_log, dead_letter::REPLAYED_HEADER, produce_raw::each_header};
+use super::{
+    PartitionId, client, client_log, dead_letter::REPLAYED_HEADER, produce_raw::each_header,
+};
 use crate::{config::Config, limits};
 
 /// Where a letter lies in the dead-letter topic.
@@ -111,7 +113,7 @@ impl DeadLetterReader {
     /// # Errors
     /// A setting that librdkafka refuses.
     pub fn create(config: &Config) -> Result<Self, ReadError> {
-        let consumer = settings(config).create_with_context(Context).map_err(ReadError::Create)?;
+        let consumer = client::create(&settings(config), Context).map_err(ReadError::Create)?;
         Ok(Self { consumer, topic: config.forward.dead_letter_topic.clone() })
     }
 

@@ -13,7 +13,7 @@ use rdkafka::{
 };
 
 use super::{
-    DeadLetterError, Letter, PartitionId,
+    DeadLetterError, Letter, PartitionId, client,
     dead_letter::{Context, REPLAYED_HEADER, Waiting, settings},
 };
 use crate::{config::Config, limits};
@@ -40,7 +40,7 @@ impl DeadLetterReplay {
     /// A setting that librdkafka refuses.
     pub fn create(config: &Config) -> Result<Self, DeadLetterError> {
         let producer =
-            settings(config).create_with_context(Context).map_err(DeadLetterError::Create)?;
+            client::create(&settings(config), Context).map_err(DeadLetterError::Create)?;
         Ok(Self { producer, dead_letter_topic: config.forward.dead_letter_topic.clone() })
     }
 

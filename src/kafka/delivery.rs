@@ -95,28 +95,30 @@ impl From<RDKafkaErrorCode> for DeliveryError {
     }
 }
 
-/// What librdkafka tells about one producer.
-pub(super) struct ProducerEvents<A> {
-    telemetry: Arc<Telemetry>,
-    /// Reports so far, good and bad, and the good ones among them.
+/// Reports so far, good and bad, and the good ones among them.
+#[derive(Default)]
+pub(super) struct Reports {
     reported: AtomicU64,
     delivered: AtomicU64,
+}
+
+impl Reports {
+    /// Records reported so far, and how many of them were acknowledged.
+    pub(super) fn so_far(&self) -> (u64, u64) {
+        (self.reported.load(Ordering::Relaxed), self.delivered.load(Ordering::Relaxed))
+    }
+}
+
+/// What librdkafka tells about one client of a producer.
+pub(super) struct ProducerEvents<A> {
+    telemetry: Arc<Telemetry>,
+    reports: Arc<Reports>,
     opaque: std::marker::PhantomData<fn() -> A>,
 }
 
 impl<A> ProducerEvents<A> {
-    pub(super) fn new(telemetry: Arc<Telemetry>) -> Self {
-        Self {
-            telemetry,
-            reported: AtomicU64::new(0),
-            delivered: AtomicU64::new(0),
-            opaque: std::marker::PhantomData,
-        }
-    }
-
-    /// Records reported so far, and how many of them were acknowledged.
-    pub(super) fn reports(&self) -> (u64, u64) {
-        (self.reported.load(Ordering::Relaxed), self.delivered.load(Ordering::Relaxed))
+    pub(super) fn new(telemetry: Arc<Telemetry>, reports: Arc<Reports>) -> Self {
+        Self { telemetry, reports, opaque: std::marker::PhantomData }
     }
 }
 
@@ -125,10 +127,10 @@ impl<A: Deliver> ProducerContext for ProducerEvents<A> {
 
     fn delivery(&self, report: &DeliveryResult<'_>, opaque: Arc<A>) {
         // One thread polls one producer: plain load and store would do, these cost the same.
-        self.reported.fetch_add(1, Ordering::Relaxed);
+        self.reports.reported.fetch_add(1, Ordering::Relaxed);
         match report {
             Ok(_) => {
-                self.delivered.fetch_add(1, Ordering::Relaxed);
+                self.reports.delivered.fetch_add(1, Ordering::Relaxed);
                 opaque.delivered(Ok(()));
             }
             Err((error, _)) => {

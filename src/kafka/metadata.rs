@@ -94,6 +94,7 @@ impl MetadataWatch {
         let mut fresh: Option<Instant> = None;
         let mut ensured: Option<Instant> = None;
         let mut outage: Option<Instant> = None;
+        let mut silence_told = false;
         while !self.stop.load(Ordering::Acquire) {
             self.heartbeat.beat();
             match self.ask() {
@@ -111,8 +112,11 @@ impl MetadataWatch {
                 None => true,
                 Some(at) => !self.broker.holds() && at.elapsed() > TOPIC_CREATE_INTERVAL,
             };
-            if due && ensure_topics(&self.kafka, &self.plans) {
-                ensured = Some(Instant::now());
+            if due {
+                match ensure_topics(&self.kafka, &self.plans) {
+                    Ok(()) => (ensured, silence_told) = (Some(Instant::now()), false),
+                    Err(error) => tell_silence(&error, &mut silence_told),
+                }
             }
             self.pause();
         }
@@ -191,6 +195,13 @@ impl MetadataWatch {
         while Instant::now() < until && !self.stop.load(Ordering::Acquire) {
             thread::sleep(POLL_INTERVAL);
         }
+    }
+}
+
+/// Once per silence: it is asked again every few seconds.
+fn tell_silence(error: &KafkaError, told: &mut bool) {
+    if !std::mem::replace(told, true) {
+        tracing::warn!(%error, "topics are not checked: kafka gave no answer; trying on");
     }
 }
 

@@ -3,6 +3,7 @@
 //! Clients are created on the unpinned main thread: librdkafka's threads inherit the affinity of
 //! the thread that creates them, and a broker thread pinned beside its worker would halve both.
 
+mod client;
 mod client_log;
 mod consumer;
 mod dead_letter;

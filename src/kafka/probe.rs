@@ -10,15 +10,15 @@ use std::{
 
 use rdkafka::{
     ClientContext, Offset, TopicPartitionList,
-    config::{FromClientConfig, FromClientConfigAndContext, RDKafkaLogLevel},
-    consumer::{BaseConsumer, Consumer},
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer, DefaultConsumerContext},
     error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode},
     metadata::Metadata,
     producer::{BaseProducer, DeliveryResult, Producer, ProducerContext},
 };
 
 use super::{
-    KafkaError, TopicPlan, TopicState, consumer,
+    KafkaError, TopicPlan, TopicState, client, consumer,
     metadata::topic_state,
     settings, topic_plans,
     topics::{admin, command, may_create, message_bytes_max, options},
@@ -44,7 +44,7 @@ impl<'a> KafkaProbe<'a> {
     pub fn connect(config: &'a Config) -> Result<Self, Finding> {
         let mut settings = settings::common(&config.kafka, "otel-event-pipeline-check");
         settings::apply(&mut settings, &config.kafka.producer_overrides);
-        let client = BaseProducer::from_config_and_context(&settings, Reasons::default())
+        let client: BaseProducer<_> = client::create(&settings, Reasons::default())
             .map_err(|error| fail_to_connect(config, &error.to_string(), None))?;
         match client.client().fetch_metadata(Some(&config.kafka.topic.name), ADMIN_TIMEOUT) {
             Ok(metadata) => {
@@ -178,7 +178,8 @@ impl<'a> KafkaProbe<'a> {
             // The coordinator answers for partitions that are still to be.
             list.add_partition(topic, 0);
         }
-        let consumer = BaseConsumer::from_config(&consumer::settings(self.config, "check"))?;
+        let settings = consumer::settings(self.config, "check");
+        let consumer: BaseConsumer = client::create(&settings, DefaultConsumerContext)?;
         let answered = consumer.committed_offsets(list, ADMIN_TIMEOUT)?;
         let mut committed = 0;
         for element in answered.elements() {

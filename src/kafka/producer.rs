@@ -1,31 +1,35 @@
 //! One librdkafka producer: a publish worker hands records in, a delivery thread takes reports out.
 //!
-//! The two halves share the client and nothing else. Neither blocks the other.
+//! The two halves share the client and nothing else. Neither blocks the other. A client with a
+//! fatal error takes no record ever again: the delivery thread puts a new one in its place.
 
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use rdkafka::{
-    config::FromClientConfigAndContext,
-    error::RDKafkaErrorCode,
+    ClientConfig,
+    error::{KafkaResult, RDKafkaErrorCode},
     producer::{BaseProducer, Producer as _, PurgeConfig},
 };
 use thiserror::Error;
 
 use super::{
-    Deliver, DeliveryError, KafkaError, MetadataSource, TopicState, delivery::ProducerEvents,
-    metadata::fetch_topic, produce_raw::TopicHandle, settings,
+    Deliver, DeliveryError, KafkaError, MetadataSource, TopicState, client,
+    delivery::{ProducerEvents, Reports},
+    metadata::fetch_topic,
+    produce_raw::TopicHandle,
+    settings,
 };
 use crate::{
     config::Config,
     health::{Condition, Heartbeat},
     internal_telemetry::Telemetry,
-    limits::{DELIVERY_STALL_MAX, POLL_INTERVAL},
+    limits::{DELIVERY_STALL_MAX, POLL_INTERVAL, PRODUCER_RESTART_INTERVAL},
 };
 
 /// Why a record was not taken; nothing was enqueued.
@@ -41,8 +45,14 @@ pub enum ProduceError {
 
 /// Hands records to librdkafka.
 pub struct Producer<A: Deliver> {
-    topic: TopicHandle<A>,
+    /// Written only to replace a client that is beyond repair; nobody waits while holding it.
+    topic: RwLock<Arc<TopicHandle<A>>>,
+    settings: ClientConfig,
+    topic_name: String,
+    telemetry: Arc<Telemetry>,
     enqueued: AtomicU64,
+    /// Of every client that this producer has had.
+    reports: Arc<Reports>,
 }
 
 impl<A: Deliver> Producer<A> {
@@ -57,13 +67,20 @@ impl<A: Deliver> Producer<A> {
         index: usize,
         telemetry: &Arc<Telemetry>,
     ) -> Result<Arc<Self>, KafkaError> {
-        let client = format!("otel-event-pipeline-publish-{index}");
-        let settings = settings::producer(config, &client);
-        let events = ProducerEvents::new(Arc::clone(telemetry));
-        let topic = BaseProducer::from_config_and_context(&settings, events)
-            .and_then(|producer| TopicHandle::open(Arc::new(producer), &config.kafka.topic.name))
-            .map_err(|error| KafkaError::Client { client, reason: error.to_string() })?;
-        Ok(Arc::new(Self { topic, enqueued: AtomicU64::new(0) }))
+        let client_id = format!("otel-event-pipeline-publish-{index}");
+        let settings = settings::producer(config, &client_id);
+        let topic_name = config.kafka.topic.name.clone();
+        let reports = Arc::new(Reports::default());
+        let topic = open(&settings, &topic_name, telemetry, &reports)
+            .map_err(|error| KafkaError::Client { client: client_id, reason: error.to_string() })?;
+        Ok(Arc::new(Self {
+            topic: RwLock::new(Arc::new(topic)),
+            settings,
+            topic_name,
+            telemetry: Arc::clone(telemetry),
+            enqueued: AtomicU64::new(0),
+            reports,
+        }))
     }
 
     /// Enqueues one record; `acknowledgement` hears of its delivery exactly once.
@@ -77,7 +94,9 @@ impl<A: Deliver> Producer<A> {
         value: &[u8],
         acknowledgement: Arc<A>,
     ) -> Result<(), ProduceError> {
-        match self.topic.produce(partition as i32, key, value, acknowledgement) {
+        // Held for the call, which never blocks: a replacement waits for it, not the reverse.
+        let topic = self.topic.read().unwrap_or_else(PoisonError::into_inner);
+        match topic.produce(partition as i32, key, value, acknowledgement) {
             Ok(()) => {
                 self.enqueued.fetch_add(1, Ordering::Relaxed);
                 Ok(())
@@ -89,7 +108,7 @@ impl<A: Deliver> Producer<A> {
 
     /// Records enqueued and not yet reported, and how many were acknowledged so far.
     fn outstanding(&self) -> (u64, u64) {
-        let (reported, delivered) = self.topic.producer().client().context().reports();
+        let (reported, delivered) = self.reports.so_far();
         (self.enqueued.load(Ordering::Relaxed).saturating_sub(reported), delivered)
     }
 
@@ -99,17 +118,57 @@ impl<A: Deliver> Producer<A> {
     pub fn drain(&self, deadline: Instant) {
         while self.outstanding().0 > 0 {
             if Instant::now() >= deadline {
-                self.topic.producer().purge(PurgeConfig::default().queue().inflight());
+                self.topic().producer().purge(PurgeConfig::default().queue().inflight());
                 return;
             }
             std::thread::sleep(Duration::from_millis(2));
         }
     }
+
+    /// The client of the moment.
+    fn topic(&self) -> Arc<TopicHandle<A>> {
+        Arc::clone(&self.topic.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts a new client in the place of `broken`, which has had a fatal error.
+    ///
+    /// What the old client still holds is reported as purged here, on the delivery thread: those
+    /// requests are answered UNAVAILABLE and come again. Nothing was acknowledged for them.
+    fn replace(&self, broken: &TopicHandle<A>, reason: &str) {
+        match open(&self.settings, &self.topic_name, &self.telemetry, &self.reports) {
+            Ok(topic) => {
+                let topic = Arc::new(topic);
+                *self.topic.write().unwrap_or_else(PoisonError::into_inner) = topic;
+            }
+            // The system lacks threads or memory: tried again after the same interval.
+            Err(error) => return tracing::error!(%error, reason, "producer cannot start anew"),
+        }
+        self.telemetry.kafka.producer_restarts.inc();
+        tracing::error!(reason, "kafka producer was beyond repair and is started anew");
+        let old = broken.producer();
+        old.purge(PurgeConfig::default().queue().inflight());
+        let deadline = Instant::now() + PURGE_REPORTED_WITHIN;
+        while old.in_flight_count() > 0 && Instant::now() < deadline {
+            old.poll(PURGE_POLL);
+        }
+    }
+}
+
+/// A new client, ready to take records of the topic.
+fn open<A: Deliver>(
+    settings: &ClientConfig,
+    topic: &str,
+    telemetry: &Arc<Telemetry>,
+    reports: &Arc<Reports>,
+) -> KafkaResult<TopicHandle<A>> {
+    let events = ProducerEvents::new(Arc::clone(telemetry), Arc::clone(reports));
+    let producer = Arc::new(client::create::<_, BaseProducer<_>>(settings, events)?);
+    TopicHandle::open(producer, topic)
 }
 
 impl<A: Deliver> MetadataSource for Producer<A> {
     fn topic_state(&self, topic: &str) -> Result<TopicState, KafkaError> {
-        fetch_topic(self.topic.producer().client(), topic)
+        fetch_topic(self.topic().producer().client(), topic)
     }
 }
 
@@ -130,18 +189,29 @@ impl<A: Deliver> DeliveryLoop<A> {
     pub fn run(self) {
         let mut delivered_before = 0;
         let mut progress = Instant::now();
+        let mut replaced: Option<Instant> = None;
         self.flowing.set(true, "no record is waiting");
         loop {
-            self.producer.topic.producer().poll(POLL_INTERVAL);
+            let topic = self.producer.topic();
+            topic.producer().poll(POLL_INTERVAL);
             self.heartbeat.beat();
+            let fatal = topic.producer().client().fatal_error();
+            if let Some((_, reason)) = &fatal
+                && replaced.is_none_or(|at| at.elapsed() > PRODUCER_RESTART_INTERVAL)
+            {
+                self.producer.replace(&topic, reason);
+                replaced = Some(Instant::now());
+            }
             let (outstanding, delivered) = self.producer.outstanding();
             if outstanding == 0 || delivered != delivered_before {
                 progress = Instant::now();
                 delivered_before = delivered;
             }
-            let flows = progress.elapsed() < DELIVERY_STALL_MAX;
+            let flows = fatal.is_none() && progress.elapsed() < DELIVERY_STALL_MAX;
             if flows != self.flowing.holds() {
-                self.flowing.set(flows, format!("{outstanding} records wait for the broker"));
+                let waiting = format!("{outstanding} records wait for the broker");
+                let broken = |(_, reason)| format!("the producer is beyond repair: {reason}");
+                self.flowing.set(flows, fatal.map_or(waiting, broken));
             }
             if outstanding == 0 && self.stop.load(Ordering::Acquire) {
                 self.heartbeat.retire();
@@ -150,3 +220,8 @@ impl<A: Deliver> DeliveryLoop<A> {
         }
     }
 }
+
+/// Purged records are reported at once; a client that does not is let go all the same.
+const PURGE_REPORTED_WITHIN: Duration = Duration::from_secs(1);
+
+const PURGE_POLL: Duration = Duration::from_millis(10);

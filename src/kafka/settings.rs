@@ -59,8 +59,9 @@ pub(super) fn producer(config: &Config, client_id: &str) -> ClientConfig {
         // Second line only: the byte budget of receive/ is the first.
         .set("queue.buffering.max.kbytes", queue_kib.to_string())
         .set("queue.buffering.max.messages", queue_records.to_string())
-        // Several partitions' requests per turn of the broker thread instead of one.
-        .set("queue.buffering.backpressure.threshold", "16")
+        // Several partitions' requests per turn of the broker thread instead of one; the
+        // idempotent producer takes one only.
+        .set("queue.buffering.backpressure.threshold", if kafka.idempotence { "1" } else { "16" })
         // Every record is reported: the acknowledgement counts successes.
         .set("delivery.report.only.error", "false")
         // New partitions and moved leaders are noticed without traffic failing first.

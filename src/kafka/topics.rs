@@ -8,11 +8,10 @@ use rdkafka::{
         AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication, TopicResult,
     },
     client::DefaultClientContext,
-    config::FromClientConfig,
     error::RDKafkaErrorCode,
 };
 
-use super::{KafkaError, settings};
+use super::{KafkaError, client, settings};
 use crate::{
     config::{Config, KafkaConfig},
     limits::{ADMIN_TIMEOUT, DEAD_LETTER_HEADROOM_BYTES, TOPIC_MESSAGE_BYTES_DEFAULT},
@@ -63,23 +62,19 @@ pub fn topic_plans(config: &Config) -> Vec<TopicPlan> {
     plans
 }
 
-/// Creates what is missing and warns of limits that are too small; true when the broker answered.
-pub fn ensure_topics(kafka: &KafkaConfig, plans: &[TopicPlan]) -> bool {
-    let admin = match admin(kafka) {
-        Ok(admin) => admin,
-        Err(error) => {
-            tracing::warn!(%error, "topics are not checked");
-            return false;
+/// Creates what is missing and warns of limits that are too small.
+///
+/// # Errors
+/// No broker answered. Stops at the first silence: it would only repeat itself.
+pub fn ensure_topics(kafka: &KafkaConfig, plans: &[TopicPlan]) -> Result<(), KafkaError> {
+    let admin = admin(kafka)?;
+    for plan in plans {
+        if kafka.topic.create {
+            created(kafka, plan, ask_to_create(&admin, plan, &options())?);
         }
-    };
-    // Stops at the first silence: a broker that does not answer is not asked twice in a row.
-    plans.iter().all(|plan| {
-        let answered = !kafka.topic.create || create(&admin, kafka, plan);
-        if answered {
-            warn_of_small_limit(&admin, plan);
-        }
-        answered
-    })
+        warn_of_small_limit(&admin, plan);
+    }
+    Ok(())
 }
 
 /// A short-lived administrative client.
@@ -87,32 +82,17 @@ pub fn ensure_topics(kafka: &KafkaConfig, plans: &[TopicPlan]) -> bool {
 /// # Errors
 /// librdkafka's refusal of the settings.
 pub(super) fn admin(kafka: &KafkaConfig) -> Result<AdminClient<DefaultClientContext>, KafkaError> {
-    let client = "otel-event-pipeline-admin".to_owned();
-    let mut settings = settings::common(kafka, &client);
+    let client_id = "otel-event-pipeline-admin".to_owned();
+    let mut settings = settings::common(kafka, &client_id);
     settings::apply(&mut settings, &kafka.producer_overrides);
     // Producer-only keys among the overrides are ignored by librdkafka with a log line.
-    AdminClient::from_config(&settings)
-        .map_err(|error| KafkaError::Client { client, reason: error.to_string() })
+    client::create(&settings, DefaultClientContext)
+        .map_err(|error| KafkaError::Client { client: client_id, reason: error.to_string() })
 }
 
 /// Bounded waits.
 pub(super) fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT)).operation_timeout(Some(ADMIN_TIMEOUT))
-}
-
-/// Creates one topic; true when it exists afterwards or an administrator has to do it.
-fn create(
-    admin: &AdminClient<DefaultClientContext>,
-    kafka: &KafkaConfig,
-    plan: &TopicPlan,
-) -> bool {
-    match ask_to_create(admin, plan, &options()) {
-        Ok(result) => created(kafka, plan, result),
-        Err(error) => {
-            tracing::warn!(topic = plan.name, %error, "topic is not checked: kafka gave no answer");
-            false
-        }
-    }
 }
 
 /// Asks whether the topic could be created, which creates nothing.
@@ -146,13 +126,13 @@ fn ask_to_create(
         .ok_or_else(|| unanswered("the answer is empty".to_owned()))
 }
 
-fn created(kafka: &KafkaConfig, plan: &TopicPlan, result: TopicResult) -> bool {
+/// Says what became of one topic: it exists afterwards, or an administrator has to create it.
+fn created(kafka: &KafkaConfig, plan: &TopicPlan, result: TopicResult) {
     match result {
         Ok(_) => {
             tracing::info!(topic = plan.name, partitions = plan.partitions, "topic created");
-            true
         }
-        Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => true,
+        Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
         Err((_, error)) => {
             tracing::warn!(
                 topic = plan.name,
@@ -160,7 +140,6 @@ fn created(kafka: &KafkaConfig, plan: &TopicPlan, result: TopicResult) -> bool {
                 "topic is not created; if it is missing, an administrator can run: {}",
                 command(kafka, plan)
             );
-            true
         }
     }
 }

@@ -40,6 +40,8 @@ impl Process {
             }
         };
         let ending = self.stop();
+        // A panic during the end is one too: exit code 0 would call it orderly.
+        let failure = failure.or_else(|| failures.try_recv().ok().map(|late| late.thread));
         failure.map_or(ending, Ending::Panicked)
     }
 
@@ -97,3 +99,51 @@ fn close_clients<T: Send + 'static>(
 
 /// Closing is given at least this long, also when the deadline has passed.
 const CLOSE_TIME_MIN: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::Config;
+
+    /// A process that receives, without a broker, on ports that the system chooses.
+    fn process() -> Process {
+        let settings = [
+            ("ROLE", "receive"),
+            ("GRPC_PORT", "0"),
+            ("HTTP_PORT", "0"),
+            ("PINNING", "off"),
+            ("KAFKA_BROKERS", "127.0.0.1:9"),
+        ];
+        Process::start(Config::from_pairs(settings).unwrap()).unwrap()
+    }
+
+    /// A panic in a thread ends the process by itself, whichever kind of thread it is: each is
+    /// started through the same call, which a tidy test enforces.
+    #[test]
+    fn panic_ends_the_process() {
+        for kind in ["receive-9", "publish-9", "delivery-9", "forward-9", "send", "admin"] {
+            let mut process = process();
+            process.threads.spawn(kind.to_owned(), None, || panic!("expected")).unwrap();
+            let never_asked = AtomicBool::new(false);
+            assert_eq!(process.run_until(&never_asked), Ending::Panicked(kind.to_owned()));
+        }
+    }
+
+    /// A thread that panics while the process ends in order leaves no orderly end.
+    #[test]
+    fn panic_during_the_end_is_told() {
+        let mut process = process();
+        let stop = Arc::clone(&process.stop);
+        let body = move || {
+            while !stop.load(Ordering::Acquire) {
+                thread::sleep(Duration::from_millis(1));
+            }
+            panic!("expected by the test");
+        };
+        process.threads.spawn("forward-9".to_owned(), None, body).unwrap();
+        let asked = AtomicBool::new(true);
+        assert_eq!(process.run_until(&asked), Ending::Panicked("forward-9".to_owned()));
+    }
+}

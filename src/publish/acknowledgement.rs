@@ -4,6 +4,9 @@
 //! its delivery report, and the worker holds one until every record is handed over. Whoever drops
 //! the last one, on whichever thread, gives the answer. OK is never the default: it takes a sealed
 //! request, as many good reports as records, and no failure.
+//!
+//! Nothing here is lock-free of our own making. `Arc` orders every decrement before the drop of the
+//! last reference (release, then acquire), so that drop sees all that reporters wrote.
 
 use std::{
     sync::{
@@ -116,7 +119,14 @@ impl Drop for Acknowledgement {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use crossbeam_channel::{Receiver, Sender, bounded};
+    use proptest::{
+        collection::vec,
+        prelude::{Just, Strategy, any},
+        prop_assert, prop_assert_eq, prop_oneof, proptest,
+    };
 
     use super::*;
     use crate::{internal_telemetry::Telemetry, publish::Budget};
@@ -210,5 +220,92 @@ mod tests {
         let (request, answers, _) = open(0);
         request.seal(0);
         assert_eq!(answers.recv().unwrap(), acknowledged(0));
+    }
+    /// What may happen to one reference that librdkafka holds.
+    #[derive(Clone, Copy, Debug)]
+    enum Report {
+        Delivered,
+        Failed,
+        Forgotten,
+    }
+
+    fn report() -> impl Strategy<Value = Report> {
+        prop_oneof![
+            8 => Just(Report::Delivered),
+            1 => Just(Report::Failed),
+            1 => Just(Report::Forgotten),
+        ]
+    }
+
+    /// What must be answered, in plain words: OK when all was handed over and every record was
+    /// delivered, the first failure otherwise.
+    fn expected(reports: &[Report], handed_over: bool, seal_at: usize) -> Answer {
+        let spans = Spans { accepted: 5, ..Spans::default() };
+        let told = Failure::Delivery(DeliveryError::TimedOut);
+        let first = reports.iter().position(|report| matches!(report, Report::Failed));
+        let failure = match first {
+            Some(at) if handed_over || at < seal_at => told,
+            _ if !handed_over => Failure::QueueFull,
+            _ if reports.iter().all(|report| matches!(report, Report::Delivered)) => {
+                return Answer::Acknowledged(spans);
+            }
+            _ => Failure::Abandoned,
+        };
+        Answer::Unavailable { failure, spans }
+    }
+
+    proptest! {
+        /// Whatever order reports and the seal come in, there is one answer, it comes with the last
+        /// reference, and it is OK only when every record was delivered.
+        #[test]
+        fn answer_follows_the_plain_rule(
+            reports in vec(report(), 0..12),
+            seal_at in 0_usize..13,
+            handed_over in any::<bool>(),
+        ) {
+            let seal_at = seal_at.min(reports.len());
+            let (request, answers, budget) = open(5);
+            let records: Vec<_> = reports.iter().map(|_| Arc::clone(&request)).collect();
+            let mut worker = Some(request);
+            let give_up = |worker: &mut Option<Arc<Acknowledgement>>| {
+                match worker.take() {
+                    Some(request) if handed_over => request.seal(reports.len() as u32),
+                    Some(request) => request.fail(Failure::QueueFull),
+                    None => {}
+                }
+            };
+            for (at, (record, report)) in records.into_iter().zip(&reports).enumerate() {
+                if at == seal_at {
+                    give_up(&mut worker);
+                }
+                prop_assert!(answers.is_empty(), "answered before report {at}");
+                match report {
+                    Report::Delivered => record.delivered(Ok(())),
+                    Report::Failed => record.delivered(Err(DeliveryError::TimedOut)),
+                    Report::Forgotten => drop(record),
+                }
+            }
+            give_up(&mut worker);
+            prop_assert_eq!(answers.try_recv().unwrap(), expected(&reports, handed_over, seal_at));
+            prop_assert!(answers.try_recv().is_err(), "answered twice");
+            prop_assert_eq!(budget.bytes_used(), 0);
+        }
+    }
+
+    /// Reports from several threads, racing with the seal, still give exactly one answer, and OK.
+    #[test]
+    fn racing_reports_answer_once() {
+        for _ in 0..50 {
+            let (request, answers, _) = open(3);
+            let records: Vec<_> = (0..8).map(|_| Arc::clone(&request)).collect();
+            thread::scope(|scope| {
+                for record in records {
+                    scope.spawn(move || record.delivered(Ok(())));
+                }
+                request.seal(8);
+            });
+            assert_eq!(answers.recv().unwrap(), acknowledged(3));
+            assert!(answers.is_empty());
+        }
     }
 }

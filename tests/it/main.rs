@@ -6,11 +6,15 @@ mod check;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod content;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod dead_letters;
 #[cfg(test)]
 mod dlq;
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod forward;
 #[cfg(test)]
@@ -21,6 +25,8 @@ mod lifecycle;
 mod publish;
 #[cfg(test)]
 mod receive;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

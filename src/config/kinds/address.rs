@@ -96,6 +96,9 @@ impl Kind for Endpoint {
     }
 
     fn parse(&self, raw: &str) -> Result<String, String> {
+        if raw.contains('@') {
+            return Err(CREDENTIALS.to_owned());
+        }
         let (scheme, rest) = raw.split_once("://").unwrap_or(("http", raw));
         let scheme = scheme.to_ascii_lowercase();
         if scheme != "http" && scheme != "https" {
@@ -113,8 +116,14 @@ impl Kind for Endpoint {
         endpoint.clone()
     }
 
+    /// A path or a query may hold a key that another product wants there.
     fn mask(&self, raw: &str) -> String {
-        mask_userinfo(raw)
+        let raw = mask_userinfo(raw);
+        let host = raw.find("://").map_or(0, |scheme| scheme + "://".len());
+        match raw[host..].find(['/', '?', '#']) {
+            Some(end) if host + end + 1 < raw.len() => format!("{}***", &raw[..=host + end]),
+            _ => raw,
+        }
     }
 }
 
@@ -124,7 +133,7 @@ pub(in crate::config) fn host_port(raw: &str) -> Result<(&str, u16), String> {
         return Err("an address is missing".to_owned());
     }
     if raw.contains('@') {
-        return Err("credentials in an address are not supported".to_owned());
+        return Err(CREDENTIALS.to_owned());
     }
     let (host, port) = raw.rsplit_once(':').ok_or_else(|| format!("`{raw}` has no port"))?;
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
@@ -144,6 +153,8 @@ pub(in crate::config) fn host_port(raw: &str) -> Result<(&str, u16), String> {
         Ok(port) => Ok((bracketed.unwrap_or(host), port)),
     }
 }
+
+const CREDENTIALS: &str = "credentials in an address are not supported";
 
 /// Hides what stands before an `@`: it may be a password put where none belongs.
 fn mask_userinfo(raw: &str) -> String {

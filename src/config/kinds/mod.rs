@@ -20,5 +20,6 @@ pub(super) use name::{Group, Instance, Topic};
 pub(super) use number::{Count, Replication, ThreadCount};
 pub(super) use overrides::Overrides;
 pub use overrides::Secret;
+pub(crate) use overrides::is_credential;
 pub(super) use refusals::Client;
 pub(super) use size::{Bytes, show_bytes};

@@ -134,7 +134,7 @@ fn is_key(key: &str) -> bool {
 
 /// True when the value of `key` must not be shown. Too many rather than too few: a misspelt
 /// property may hold a credential too. The path of one may be shown.
-fn is_credential(key: &str) -> bool {
+pub(crate) fn is_credential(key: &str) -> bool {
     let parts = ["pas", "pwd", "secret", "token", "key", "credential", "jaas", "pem"];
     let harmless = [".location", ".file", ".certificate.pem", ".ca.pem"];
     parts.iter().any(|part| key.contains(part)) && !harmless.iter().any(|end| key.ends_with(end))

@@ -116,8 +116,13 @@ impl MockKafka {
     /// Refuses the next `count` produce requests for good; 0 takes that back.
     pub(crate) fn refuse_produce(&self, count: usize) {
         let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
-        self.cluster.clear_request_errors(RDKafkaApiKey::Produce);
-        self.cluster.request_errors(RDKafkaApiKey::Produce, &vec![refusal; count]);
+        self.fail(RDKafkaApiKey::Produce, refusal, count);
+    }
+
+    /// Answers the next `count` requests of one kind with this error; 0 takes that back.
+    pub(crate) fn fail(&self, request: RDKafkaApiKey, error: RDKafkaRespErr, count: usize) {
+        self.cluster.clear_request_errors(request);
+        self.cluster.request_errors(request, &vec![error; count]);
     }
 
     /// Refuses the next `count` offset commits for good.

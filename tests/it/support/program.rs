@@ -33,12 +33,19 @@ pub(crate) struct Program {
 impl Program {
     /// Starts it on ports that the system chooses, and waits until it is ready.
     pub(crate) fn start(variables: &[(&str, &str)]) -> Self {
+        let program = Self::start_unready(variables);
+        eventually("the program is ready", || program.page("/readyz").0 == 200);
+        program
+    }
+
+    /// Starts it and waits until its ports are open.
+    pub(crate) fn start_unready(variables: &[(&str, &str)]) -> Self {
         let mut command = command(&ANY_PORTS);
         command.envs(variables.iter().copied());
         Self::watch(command)
     }
 
-    /// The same with so many file descriptors beside those it inherits from this process.
+    /// Starts it with so many file descriptors beside those it inherits from this process.
     pub(crate) fn start_with_descriptors(count: usize, variables: &[(&str, &str)]) -> Self {
         let mut limited = Command::new("sh");
         limited.args([
@@ -53,7 +60,9 @@ impl Program {
             .envs(ANY_PORTS)
             .envs(variables.iter().copied())
             .stdin(Stdio::null());
-        Self::watch(limited)
+        let program = Self::watch(limited);
+        eventually("the program is ready", || program.page("/readyz").0 == 200);
+        program
     }
 
     fn watch(mut command: Command) -> Self {
@@ -61,7 +70,6 @@ impl Program {
         let child = command.stderr(log.reopen().unwrap()).spawn().unwrap();
         let program = Self { child, log };
         eventually("the start is logged", || program.address("http").is_some());
-        eventually("the program is ready", || program.page("/readyz").0 == 200);
         program
     }
 
