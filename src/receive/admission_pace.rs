@@ -154,7 +154,10 @@ mod tests {
         #[test]
         fn the_limit_has_bounds(
             ceiling in 1_usize..=1 << 36,
-            looks in prop::collection::vec((0_u64..1 << 20, 0_u64..=u64::MAX, 0_usize..1 << 40), 1..40),
+            looks in prop::collection::vec(
+                (0_u64..1 << 20, 0_u64..=u64::MAX, 0_usize..1 << 40),
+                1..40,
+            ),
         ) {
             let mut now = Instant::now();
             let mut pace = Pace::new(ceiling, now);
