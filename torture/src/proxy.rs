@@ -161,9 +161,11 @@ impl Faults {
             let now = Instant::now();
             let takes = Duration::from_secs_f64(length as f64 / bandwidth as f64);
             let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
-            let done = free_at.map_or(now, |free_at| free_at.max(now)) + takes;
+            // A sleep ends late; what that cost is caught up with, or the limit would be lower.
+            let since = now.checked_sub(CATCH_UP).unwrap_or(now);
+            let done = free_at.map_or(now, |free_at| free_at.max(since)) + takes;
             *free_at = Some(done);
-            wait += done - now;
+            wait += done.saturating_duration_since(now);
         }
         if !wait.is_zero() {
             thread::sleep(wait);
@@ -176,6 +178,8 @@ fn spawn(work: impl FnOnce() + Send + 'static) {
     thread::spawn(work);
 }
 
+/// How far the limited bandwidth may lag behind before its time is lost.
+const CATCH_UP: Duration = Duration::from_millis(100);
 const CHUNK_BYTES: usize = 16 * 1024;
 /// How soon an idle connection notices that it is cut.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -49,7 +49,8 @@ fn play(random: Random, short: bool) -> Outcome {
     outcome.demand(outcome.rss_bytes_max <= RSS_BYTES_MAX, "more than 256 MiB");
     let fast = drained.is_some_and(|drained| drained * 2 <= away);
     outcome.demand(fast, "drained at less than twice the rate of ingest");
-    outcome.note(format!("{away:.0?} of backlog drained in {drained:.1?}"));
+    let took = drained.unwrap_or(DRAINED_WITHIN);
+    outcome.note(format!("what came in {away:.0?} was drained in {took:.0?}"));
     outcome
 }
 

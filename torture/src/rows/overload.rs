@@ -59,7 +59,8 @@ fn play_backend(random: Random, short: bool) -> Outcome {
     let mut stand = Stand::new(KafkaOptions::nodes(1), random);
     stand.backend.set_bandwidth(BACKEND_BYTES_PER_SECOND);
     // Small enough to pass within the request timeout.
-    let pipeline = stand.pipeline(&[("FORWARD_BATCH_BYTES", "256KiB")]);
+    let pipeline =
+        stand.pipeline(&[("FORWARD_BATCH_BYTES", "256KiB"), ("KAFKA_RECORD_BYTES_MAX", "128KiB")]);
     let duration = if short { "10s" } else { "20s" };
     let load = stand.load(&pipeline, &["--rate", "20k", "--duration", duration]);
     let report = load.finish();
