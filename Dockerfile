@@ -15,18 +15,22 @@ WORKDIR /build
 # debug information, which would be two thirds of their size.
 ENV RUSTUP_TOOLCHAIN=${RUST_VERSION} \
     CARGO_PROFILE_RELEASE_DEBUG=false \
+    PROGRAMS="-p otel-event-pipeline -p loadgen -p test-app" \
     FEATURES=otel-event-pipeline/kafka-tls,loadgen/kafka
 
 # The dependencies, compiled for empty programs: this layer holds until a manifest changes.
 COPY Cargo.toml Cargo.lock ./
 COPY loadgen/Cargo.toml loadgen/
 COPY examples/test-app/Cargo.toml examples/test-app/
-RUN mkdir src loadgen/src examples/test-app/src \
-    && touch src/lib.rs \
-    && for program in src loadgen/src examples/test-app/src; do \
+# Members that test; cargo wants to know them, and nothing builds them here.
+COPY testbed/Cargo.toml testbed/
+COPY torture/Cargo.toml torture/
+RUN mkdir src loadgen/src examples/test-app/src testbed/src torture/src \
+    && touch src/lib.rs testbed/src/lib.rs \
+    && for program in src loadgen/src examples/test-app/src torture/src; do \
         echo 'fn main() {}' >"$program/main.rs"; done \
-    && cargo build --release --locked --workspace --bins --features "$FEATURES" \
-    && cargo clean --release --locked -p otel-event-pipeline -p loadgen -p test-app
+    && cargo build --release --locked $PROGRAMS --bins --features "$FEATURES" \
+    && cargo clean --release --locked $PROGRAMS
 
 # src/lib.rs takes its documentation from docs/.
 COPY docs docs
@@ -36,7 +40,7 @@ COPY examples/test-app/src examples/test-app/src
 # Shown by the metric build_info.
 ARG BUILD_COMMIT=unknown
 RUN BUILD_COMMIT="$BUILD_COMMIT" \
-    cargo build --release --locked --workspace --bins --features "$FEATURES"
+    cargo build --release --locked $PROGRAMS --bins --features "$FEATURES"
 
 # A C runtime and certificates; no shell, no package manager. Nothing here writes files, so every
 # image runs with a read-only root file system.

@@ -22,6 +22,12 @@ pub const REQUEST_BYTES_DEFAULT: usize = 16 * MIB;
 /// A connection, like a single request, may hold one share in this many of the budget: one greedy
 /// client cannot take it all.
 pub const BUDGET_SHARES_PER_CONNECTION: usize = 4;
+/// Delay that admission aims at under overload, from arrival to Kafka's acknowledgement: far below
+/// [`MESSAGE_TIMEOUT`] and the clients' 10 s, so that work begun is work finished; long enough to
+/// sit out a broker's pause without refusing.
+pub const ADMISSION_DELAY: Duration = Duration::from_millis(1500);
+/// How often admission looks at the rate of acknowledgements: a few times per [`ADMISSION_DELAY`].
+pub const ADMISSION_INTERVAL: Duration = Duration::from_millis(250);
 /// Least charge of a request: its stream, task, reply slot and countdown.
 pub const REQUEST_CHARGE_BYTES_MIN: usize = 4 * KIB;
 /// What librdkafka keeps per record beside key and value (176 B message, list and batch entries).
@@ -365,6 +371,8 @@ const _: () =
     assert!(REQUEST_BYTES_DEFAULT * BUDGET_SHARES_PER_CONNECTION <= BYTES_IN_FLIGHT_DEFAULT);
 const _: () = assert!(BATCH_BYTES_DEFAULT < TOPIC_MESSAGE_BYTES_DEFAULT);
 const _: () = assert!(RECORD_BYTES_DEFAULT + BATCH_FRAMING_BYTES <= BATCH_BYTES_DEFAULT);
+const _: () = assert!(2 * ADMISSION_DELAY.as_millis() < MESSAGE_TIMEOUT.as_millis());
+const _: () = assert!(4 * ADMISSION_INTERVAL.as_millis() < ADMISSION_DELAY.as_millis());
 const _: () = assert!(MESSAGE_TIMEOUT.as_millis() < REPLY_DEADLINE_DEFAULT.as_millis());
 const _: () = assert!(PRODUCER_QUEUE_KIB * KIB > BYTES_IN_FLIGHT_DEFAULT);
 const _: () = assert!(PRODUCER_QUEUE_RECORDS * RECORD_OVERHEAD_BYTES >= BYTES_IN_FLIGHT_DEFAULT);

@@ -26,6 +26,8 @@ pub struct ReceiveMetrics {
     pub bytes: IntCounter,
     /// Charged now against the budget of bytes in flight.
     pub bytes_in_flight: IntGauge,
+    /// What may be charged at present: less than the budget while Kafka is slow.
+    pub bytes_in_flight_limit: IntGauge,
     /// Requests refused as retryable, by reason.
     pub refusals: IntCounterVec,
 }
@@ -98,6 +100,11 @@ impl ReceiveMetrics {
             bytes_in_flight: registry.gauge(
                 "receive_bytes_in_flight",
                 "bytes charged against the budget OTLP_BYTES_IN_FLIGHT_MAX",
+            ),
+            bytes_in_flight_limit: registry.gauge(
+                "receive_bytes_in_flight_limit",
+                "bytes that may be charged at present: OTLP_BYTES_IN_FLIGHT_MAX, less while Kafka \
+                 acknowledges slowly, so that requests wait briefly or are refused",
             ),
             refusals: registry.counters(
                 "receive_refusals_total",

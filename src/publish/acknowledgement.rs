@@ -112,7 +112,11 @@ impl Deliver for Acknowledgement {
 impl Drop for Acknowledgement {
     fn drop(&mut self) {
         if let Some((reply, charge)) = self.waiting.take() {
-            reply.answer(self.answer(), charge);
+            let answer = self.answer();
+            if matches!(answer, Answer::Acknowledged(_)) {
+                charge.acknowledged();
+            }
+            reply.answer(answer, charge);
         }
     }
 }

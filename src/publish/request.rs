@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{Answer, Encoding};
-use crate::limits::REQUEST_CHARGE_BYTES_MIN;
+use crate::limits::{BUDGET_SHARES_PER_CONNECTION, REQUEST_CHARGE_BYTES_MIN};
 
 /// One export request, as it came over the wire.
 pub struct Request {
@@ -40,14 +40,29 @@ pub trait Reply: Send + Sync {
 /// A bounded number of bytes that requests share.
 #[derive(Debug)]
 pub struct Budget {
-    bytes_max: usize,
+    limit: AtomicUsize,
     bytes_used: AtomicUsize,
+    bytes_acknowledged: AtomicU64,
 }
 
 impl Budget {
     /// An unused budget.
     pub fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, bytes_used: AtomicUsize::new(0) }
+        Self {
+            limit: AtomicUsize::new(bytes_max),
+            bytes_used: AtomicUsize::new(0),
+            bytes_acknowledged: AtomicU64::new(0),
+        }
+    }
+
+    /// Changes what may be charged from now on; what is charged already stays so.
+    pub fn set_limit(&self, bytes_max: usize) {
+        self.limit.store(bytes_max, Ordering::Relaxed);
+    }
+
+    /// Bytes of requests that Kafka has acknowledged so far.
+    pub fn bytes_acknowledged(&self) -> u64 {
+        self.bytes_acknowledged.load(Ordering::Relaxed)
     }
 
     /// Bytes charged now.
@@ -55,10 +70,15 @@ impl Budget {
         self.bytes_used.load(Ordering::Relaxed)
     }
 
-    /// Takes `bytes` if they fit, or if nothing but `own` bytes is taken and they need not.
-    fn try_take(&self, bytes: usize, own: Option<usize>) -> bool {
+    fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Takes `bytes` if they fit below `limit`, or if nothing but `own` bytes is taken and they
+    /// need not.
+    fn try_take(&self, bytes: usize, limit: usize, own: Option<usize>) -> bool {
         let before = self.bytes_used.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before + bytes <= self.bytes_max || own == Some(before);
+        let fits = before + bytes <= limit || own == Some(before);
         if !fits {
             self.give_back(bytes);
         }
@@ -127,16 +147,32 @@ impl Charge {
             self.connection.give_back(surplus);
         } else {
             let missing = bytes - self.bytes;
-            if !self.connection.try_take(missing, own) {
+            if !self.connection.try_take(missing, self.connection_limit(), own) {
                 return Err(Shortage::Connection);
             }
-            if !self.process.try_take(missing, None) {
+            if !self.process.try_take(missing, self.process.limit(), None) {
                 self.connection.give_back(missing);
                 return Err(Shortage::Process);
             }
         }
         self.bytes = bytes;
         Ok(())
+    }
+
+    /// Kafka has the request: its bytes count towards the pace that admission follows.
+    pub(super) fn acknowledged(&self) {
+        self.process.bytes_acknowledged.fetch_add(self.bytes as u64, Ordering::Relaxed);
+    }
+
+    /// A connection's share shrinks with the process's limit, so that one greedy client cannot
+    /// take all of a short one; a request that is alone on its connection may have the whole share,
+    /// or the largest would never get in.
+    fn connection_limit(&self) -> usize {
+        let share = self.connection.limit();
+        if self.connection.bytes_used() == self.bytes {
+            return share;
+        }
+        share.min(self.process.limit() / BUDGET_SHARES_PER_CONNECTION)
     }
 }
 
@@ -183,6 +219,7 @@ mod tests {
         assert_eq!(second.resize(60 * KIB), Ok(()));
         assert_eq!(process.bytes_used(), 64 * KIB);
     }
+
     /// The only request of a connection may outgrow the share once it has arrived, but not the
     /// process's budget.
     #[test]
@@ -193,5 +230,38 @@ mod tests {
         let second = Charge::open(Arc::clone(&process), Arc::clone(&connection));
         assert_eq!(second.unwrap_err(), Shortage::Connection);
         assert_eq!(lone.resize(65 * KIB), Err(Shortage::Process));
+    }
+
+    /// With the process's limit the shares shrink, but not for a request alone on its connection;
+    /// what is charged already stays, and is refused nothing but growth.
+    #[test]
+    fn shares_shrink_with_the_limit() {
+        let (process, connection) = budgets(64 * KIB, 16 * KIB);
+        let mut first = Charge::open(Arc::clone(&process), Arc::clone(&connection)).unwrap();
+        process.set_limit(32 * KIB);
+        assert_eq!(first.resize_arriving(16 * KIB), Ok(()), "alone");
+        assert_eq!(first.resize_arriving(REQUEST_CHARGE_BYTES_MIN), Ok(()));
+        let mut second = Charge::open(Arc::clone(&process), Arc::clone(&connection)).unwrap();
+        assert_eq!(
+            second.resize_arriving(5 * KIB),
+            Err(Shortage::Connection),
+            "a quarter of the limit"
+        );
+        process.set_limit(KIB);
+        assert_eq!(first.resize_arriving(5 * KIB), Err(Shortage::Connection));
+        drop(second);
+        assert_eq!(first.resize_arriving(5 * KIB), Err(Shortage::Process));
+        assert_eq!(process.bytes_used(), REQUEST_CHARGE_BYTES_MIN);
+    }
+
+    /// Only what Kafka has acknowledged counts towards the pace.
+    #[test]
+    fn acknowledged_bytes_are_counted() {
+        let (process, connection) = budgets(64 * KIB, 32 * KIB);
+        let open = || Charge::open(Arc::clone(&process), Arc::clone(&connection)).unwrap();
+        drop(open());
+        assert_eq!(process.bytes_acknowledged(), 0);
+        open().acknowledged();
+        assert_eq!(process.bytes_acknowledged(), REQUEST_CHARGE_BYTES_MIN as u64);
     }
 }

@@ -1,7 +1,16 @@
 //! Who is let in: a usable broker, and room in two budgets of bytes.
+//!
+//! Runs on the receive threads, once per request. The budget's limit follows Kafka's pace
+//! (`admission_pace`); whichever thread finds the interval over looks, and no thread waits for it.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, TryLockError},
+    time::Instant,
+};
 
+use prometheus::IntGauge;
+
+use super::admission_pace::Pace;
 use crate::{
     kafka::TopicWatch,
     limits::BUDGET_SHARES_PER_CONNECTION,
@@ -13,14 +22,20 @@ pub(super) struct Admission {
     budget: Arc<Budget>,
     share_bytes: usize,
     topic: Arc<TopicWatch>,
+    pace: Mutex<Pace>,
+    limit: IntGauge,
 }
 
 impl Admission {
-    pub(super) fn new(bytes_in_flight_max: usize, topic: Arc<TopicWatch>) -> Self {
+    /// `limit` shows how many bytes may be in flight at present.
+    pub(super) fn new(bytes_in_flight_max: usize, topic: Arc<TopicWatch>, limit: IntGauge) -> Self {
+        limit.set(bytes_in_flight_max as i64);
         Self {
             budget: Arc::new(Budget::new(bytes_in_flight_max)),
             share_bytes: bytes_in_flight_max / BUDGET_SHARES_PER_CONNECTION,
             topic,
+            pace: Mutex::new(Pace::new(bytes_in_flight_max, Instant::now())),
+            limit,
         }
     }
 
@@ -42,6 +57,21 @@ impl Admission {
         if !self.topic.usable() {
             return Err(Failure::BrokerUnreachable);
         }
+        self.keep_pace(Instant::now());
         Charge::open(Arc::clone(&self.budget), Arc::clone(share)).map_err(Failure::Budget)
+    }
+
+    /// Lets the limit follow, unless another thread is just doing so.
+    fn keep_pace(&self, now: Instant) {
+        let mut pace = match self.pace.try_lock() {
+            Ok(pace) => pace,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        let (acknowledged, used) = (self.budget.bytes_acknowledged(), self.budget.bytes_used());
+        if let Some(limit) = pace.look(now, acknowledged, used) {
+            self.budget.set_limit(limit);
+            self.limit.set(limit as i64);
+        }
     }
 }

@@ -9,6 +9,7 @@
 
 mod accept;
 mod admission;
+mod admission_pace;
 mod body;
 mod connection;
 mod drain;

@@ -73,7 +73,11 @@ impl ReceiveHalf {
         let address = accept::local_address(&listener, config)?;
         let (drain, draining) = Drain::new();
         let topic = Arc::clone(&surroundings.topic);
-        let admission = Arc::new(Admission::new(config.bytes_in_flight_max, topic));
+        let admission = Arc::new(Admission::new(
+            config.bytes_in_flight_max,
+            topic,
+            surroundings.telemetry.receive.bytes_in_flight_limit.clone(),
+        ));
         let (mut threads, runtimes): (Vec<_>, Vec<_>) = (0..thread_count.max(1))
             .map(|index| ReceiveThread::prepare(index, config, surroundings, &admission, &draining))
             .unzip();

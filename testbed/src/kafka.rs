@@ -26,6 +26,8 @@ pub struct KafkaOptions {
     pub node_count: u16,
     /// Where the brokers keep their data; without one, in the folder of this run.
     pub data: Option<PathBuf>,
+    /// The port that clients are told to use for the only broker, when something stands before it.
+    pub advertised: Option<u16>,
     /// Further settings of every broker: lines of `server.properties`, which win over ours.
     pub settings: Vec<String>,
 }
@@ -33,7 +35,7 @@ pub struct KafkaOptions {
 impl KafkaOptions {
     /// So many brokers, with their data in the folder of this run.
     pub fn nodes(node_count: u16) -> Self {
-        Self { node_count, data: None, settings: Vec::new() }
+        Self { node_count, data: None, advertised: None, settings: Vec::new() }
     }
 }
 
@@ -80,6 +82,21 @@ impl Kafka {
         let addresses: Vec<_> =
             self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
         addresses.join(",")
+    }
+
+    /// Where a broker itself listens, whatever it advertises.
+    pub fn port_of(&self, id: i32) -> u16 {
+        let index = usize::try_from(id - 1).expect("nodes are counted from 1");
+        self.nodes[index].port
+    }
+
+    /// The leader of a partition; `None` while it has none.
+    pub fn leader_of(&self, topic: &str, partition: i32) -> Option<i32> {
+        let client: BaseConsumer = self.client().create().ok()?;
+        let metadata = client.fetch_metadata(Some(topic), METADATA_TIMEOUT).ok()?;
+        let partitions = metadata.topics().first()?.partitions();
+        let found = partitions.iter().find(|found| found.id() == partition)?;
+        (found.leader() > 0).then(|| found.leader())
     }
 
     /// Ends every broker at once; the next start recovers their logs.
@@ -202,7 +219,8 @@ fn start_nodes(libraries: &Path, options: &KafkaOptions) -> Vec<Node> {
         let folder = reaper::folder().join(format!("kafka-{cluster}-{id}"));
         fs::create_dir_all(&folder).expect("the folder of this run is writable");
         let data = options.data.as_deref().unwrap_or(&folder).join(format!("data-{cluster}-{id}"));
-        let mut settings = node_settings(&data, id, broker, controller, &voters);
+        let advertised = options.advertised.unwrap_or(broker);
+        let mut settings = node_settings(&data, id, [broker, advertised, controller], &voters);
         for setting in &options.settings {
             settings += setting;
             settings.push('\n');
@@ -214,7 +232,8 @@ fn start_nodes(libraries: &Path, options: &KafkaOptions) -> Vec<Node> {
     ports.iter().map(start).collect()
 }
 
-fn node_settings(data: &Path, id: u16, broker: u16, controller: u16, voters: &[String]) -> String {
+fn node_settings(data: &Path, id: u16, ports: [u16; 3], voters: &[String]) -> String {
+    let [broker, advertised, controller] = ports;
     let common = include_str!("../../tests/real/parts/kafka/server.properties");
     let replicas = replication_factor(voters.len());
     let in_sync = (replicas - 1).max(1);
@@ -222,7 +241,7 @@ fn node_settings(data: &Path, id: u16, broker: u16, controller: u16, voters: &[S
         "{common}
 node.id={id}
 listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised}
 controller.quorum.voters={}
 log.dirs={}
 default.replication.factor={replicas}

@@ -17,6 +17,8 @@ use crate::{
 
 /// A running pipeline; it ends when dropped.
 pub struct Pipeline {
+    program: Vec<String>,
+    settings: Vec<(String, String)>,
     process: Process,
     grpc_port: u16,
     http_port: u16,
@@ -26,12 +28,32 @@ impl Pipeline {
     /// Starts `binary` with these variables and no others, and waits for `/readyz`.
     pub fn start(binary: &str, settings: &[(&str, &str)]) -> Self {
         for _ in 0..START_ATTEMPTS {
-            let mut pipeline = Self::run(binary, settings);
+            let mut pipeline = Self::run(&[binary], settings);
             if pipeline.await_ready() {
                 return pipeline;
             }
         }
         panic!("the pipeline found no free ports in {START_ATTEMPTS} attempts");
+    }
+
+    /// Starts a program with its arguments, whose last is the binary, and does not wait for it.
+    pub fn launch(program: &[&str], settings: &[(&str, &str)]) -> Self {
+        Self::run(program, settings)
+    }
+
+    /// Starts it again with its old settings at its old ports, once it has ended.
+    pub fn launch_again(&mut self) {
+        self.process = start_process(&self.program, &self.settings);
+    }
+
+    /// True once its HTTP pages answer, whatever they say.
+    pub fn answers(&self) -> bool {
+        http::get(self.http_port, "/healthz").is_ok()
+    }
+
+    /// True when `/readyz` says so.
+    pub fn is_ready(&self) -> bool {
+        http::get(self.http_port, "/readyz").is_ok_and(|answer| answer.status == 200)
     }
 
     /// `http://host:port` of its OTLP receiver.
@@ -88,14 +110,14 @@ impl Pipeline {
         self.process.ended().is_none()
     }
 
-    fn run(binary: &str, settings: &[(&str, &str)]) -> Self {
+    fn run(program: &[&str], settings: &[(&str, &str)]) -> Self {
         let (grpc_port, http_port) = (port::free(), port::free());
-        let mut command = clean_command(Path::new(binary));
-        command
-            .env("GRPC_PORT", grpc_port.to_string())
-            .env("HTTP_PORT", http_port.to_string())
-            .envs(settings.iter().copied());
-        Self { process: start_logged(&mut command, "pipeline"), grpc_port, http_port }
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let mut all = vec![ported("GRPC_PORT", grpc_port), ported("HTTP_PORT", http_port)];
+        all.extend(settings.iter().map(own));
+        let program: Vec<String> = program.iter().map(|part| (*part).to_owned()).collect();
+        let process = start_process(&program, &all);
+        Self { program, settings: all, process, grpc_port, http_port }
     }
 
     /// True once it is ready; false when it ended for want of a port.
@@ -121,6 +143,16 @@ pub fn start_sibling(binary: &str, program: &str, settings: &[(&str, &str)]) -> 
     let path: PathBuf = Path::new(binary).with_file_name(program);
     assert!(path.exists(), "{} is not built: run `make test-real`", path.display());
     start_logged(clean_command(&path).envs(settings.iter().copied()), program)
+}
+
+fn ported(name: &str, port: u16) -> (String, String) {
+    (name.to_owned(), port.to_string())
+}
+
+fn start_process(program: &[String], settings: &[(String, String)]) -> Process {
+    let mut command = clean_command(Path::new(&program[0]));
+    command.args(&program[1..]).envs(settings.iter().map(|(name, value)| (name, value)));
+    start_logged(&mut command, "pipeline")
 }
 
 /// No setting of the developer's own shell may reach what is tested.

@@ -45,12 +45,17 @@ impl Process {
 
     /// Asks it to end (SIGTERM).
     pub fn sigterm(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal by its name, such as `USR1`.
+    pub fn signal(&self, name: &str) {
         // The standard library sends SIGKILL only; every sh has `kill`.
         let sent = Command::new("sh")
-            .args(["-c", "kill -s TERM \"$0\"", &self.child.id().to_string()])
+            .args(["-c", "kill -s \"$0\" \"$1\"", name, &self.child.id().to_string()])
             .status()
             .expect("every Unix has sh");
-        assert!(sent.success(), "SIGTERM was not delivered to {:?}", self.child);
+        assert!(sent.success(), "SIG{name} was not delivered to {:?}", self.child);
     }
 
     /// Ends it at once (SIGKILL): no handler runs, nothing is flushed.

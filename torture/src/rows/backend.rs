@@ -1,0 +1,58 @@
+//! The backend refuses, is overloaded, and is away for longer than Kafka lets a consumer rest.
+//!
+//! Oracle: ingest is refused nothing, lag grows and memory does not, what waited is forwarded at
+//! twice the rate it came in, LOST 0.
+
+use std::time::{Duration, Instant};
+
+use testbed::{kafka::KafkaOptions, wait};
+
+use super::Row;
+use crate::{
+    outcome::Outcome,
+    random::Random,
+    stand::{Stand, rest},
+};
+
+pub(super) const ROW: Row =
+    Row { name: "backend", fault: "the backend refuses, then is away", short_seconds: 70, play };
+
+fn play(random: Random, short: bool) -> Outcome {
+    let mut stand = Stand::new(KafkaOptions::nodes(1), random);
+    let pipeline = stand.pipeline(&[
+        // Six times this passes without the backend, unless time is short.
+        ("KAFKA_CONSUMER_CONFIG", "session.timeout.ms=6000,max.poll.interval.ms=10000"),
+        ("FORWARD_RETRY_BACKOFF_MAX", "1s"),
+    ]);
+    let (phase, duration) = if short { (6, "20s") } else { (20, "62s") };
+    let phase = Duration::from_secs(phase);
+    let began = Instant::now();
+    let load = stand.load(&pipeline, &["--rate", "10k", "--duration", duration]);
+    let unavailable = stand.fail_backend(&["--retry-info", "500ms"]);
+    rest(phase);
+    drop(unavailable);
+    let exhausted = stand.fail_backend(&["--fail-code", "8", "--retry-info", "500ms"]);
+    rest(phase);
+    drop(exhausted);
+    rest(phase);
+    let report = load.finish();
+    let (lag, away) = (pipeline.metric("forward_lag_records"), began.elapsed());
+
+    stand.mend_backend();
+    let back = Instant::now();
+    let drained = wait::poll(DRAINED_WITHIN, || {
+        (pipeline.metric("forward_lag_records") == 0.0).then(|| back.elapsed())
+    });
+    let mut outcome = stand.judge(&[&pipeline]);
+    outcome.demand(report.refused().is_empty(), "ingest was refused because of the backend");
+    outcome.demand(lag > 0.0, "there was no lag: the backend was there");
+    outcome.demand(outcome.rss_bytes_max <= RSS_BYTES_MAX, "more than 256 MiB");
+    let fast = drained.is_some_and(|drained| drained * 2 <= away);
+    outcome.demand(fast, "drained at less than twice the rate of ingest");
+    let took = drained.unwrap_or(DRAINED_WITHIN);
+    outcome.note(format!("what came in {away:.0?} was drained in {took:.0?}"));
+    outcome
+}
+
+const DRAINED_WITHIN: Duration = Duration::from_secs(120);
+const RSS_BYTES_MAX: u64 = 256 << 20;

@@ -1,0 +1,40 @@
+//! The receiving process is killed at random moments under load.
+//!
+//! Oracle: LOST 0. Whatever it had acknowledged is in Kafka; the rest the client sends again.
+
+use testbed::kafka::KafkaOptions;
+
+use super::Row;
+use crate::{
+    outcome::Outcome,
+    random::Random,
+    stand::{Stand, rest},
+};
+
+pub(super) const ROW: Row =
+    Row { name: "receiver", fault: "kill -9 of the receiver", short_seconds: 40, play };
+
+fn play(random: Random, short: bool) -> Outcome {
+    let mut stand = Stand::new(KafkaOptions::nodes(1), random);
+    let mut receiver = stand.pipeline(&[("ROLE", "receive")]);
+    let forwarder = stand.pipeline(&[("ROLE", "forward")]);
+    let duration = if short { "12s" } else { "25s" };
+    let mut load =
+        stand.load(&receiver, &["--rate", "10k", "--duration", duration, "--retry", "60s"]);
+    let mut kills = 0;
+    loop {
+        rest(stand.random.millis(800, 3500));
+        if !load.is_running() {
+            break;
+        }
+        stand.note_memory(&receiver);
+        receiver.kill_9();
+        receiver.launch_again();
+        kills += 1;
+    }
+    load.finish();
+    let mut outcome = stand.judge(&[&receiver, &forwarder]);
+    outcome.demand(kills >= 3, "too few kills");
+    outcome.note(format!("{kills} kills"));
+    outcome
+}

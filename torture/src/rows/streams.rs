@@ -1,0 +1,30 @@
+//! A thousand connections with sixty requests each at a time.
+//!
+//! Oracle: memory stays below 256 MiB; what is too much is refused with UNAVAILABLE; LOST 0.
+
+use testbed::kafka::KafkaOptions;
+
+use super::Row;
+use crate::{outcome::Outcome, random::Random, stand::Stand};
+
+pub(super) const ROW: Row = Row {
+    name: "streams",
+    fault: "1,000 connections with 60 streams each",
+    short_seconds: 50,
+    play,
+};
+
+fn play(random: Random, _short: bool) -> Outcome {
+    let mut stand = Stand::new(KafkaOptions::nodes(1), random);
+    let pipeline = stand.pipeline(&[("ROLE", "receive")]);
+    let forwarder = stand.pipeline(&[("ROLE", "forward")]);
+    let arguments = ["--in-flight", "60000", "--connections", "1000", "--duration", "10s"];
+    let small = ["--spans-per-request", "32", "--timeout", "30s"];
+    stand.load(&pipeline, &[&arguments[..], &small].concat()).finish();
+    stand.load(&pipeline, &["--rate", "5k", "--duration", "3s", "--retry"]).finish();
+    let mut outcome = stand.judge(&[&pipeline, &forwarder]);
+    outcome.demand(outcome.rss_bytes_max <= RSS_BYTES_MAX, "more than 256 MiB");
+    outcome
+}
+
+const RSS_BYTES_MAX: u64 = 256 << 20;
