@@ -71,7 +71,7 @@ fn knees(
     tell: &dyn Fn(&str),
 ) -> BTreeMap<(usize, usize), f64> {
     let mut knees = BTreeMap::new();
-    let mut known: Vec<(Path, System, String, f64)> = Vec::new();
+    let mut known: Vec<(Path, System, String, Option<f64>)> = Vec::new();
     for (number, case) in ground.plan.cases.iter().enumerate() {
         if case.loads == [Load::Saturation] {
             continue;
@@ -83,15 +83,16 @@ fn knees(
             };
             let title = case.title();
             let same = known.iter().find(|it| (it.0, it.1, &it.2) == (case.path, of, &title));
-            if let Some((.., knee)) = same {
-                knees.insert((number, index), *knee);
-                continue;
-            }
-            let what = format!("knee of {}, {title}", of.title());
-            let Some(knee) = attempt(&what, failures, || ground.knee(case, of)) else { continue };
-            tell(&format!("{what}: {knee:.0} spans/s"));
-            known.push((case.path, of, title, knee));
-            knees.insert((number, index), knee);
+            let knee = if let Some((.., knee)) = same {
+                *knee
+            } else {
+                let what = format!("knee of {}, {title}", of.title());
+                let knee = attempt(&what, failures, || ground.knee(case, of));
+                tell(&format!("{what}: {:.0} spans/s", knee.unwrap_or(0.0)));
+                known.push((case.path, of, title, knee));
+                knee
+            };
+            knees.extend(knee.map(|knee| ((number, index), knee)));
         }
     }
     knees

@@ -22,7 +22,7 @@ pub(crate) struct Site<'a> {
     pub(crate) programs: &'a Programs,
     pub(crate) brokers: &'a str,
     pub(crate) topic: &'a str,
-    /// `host:port` of the backend, for systems that have one.
+    /// `host:port` of the backend; empty for systems that have none.
     pub(crate) backend: &'a str,
     pub(crate) path: Path,
     pub(crate) shape: Shape,
@@ -210,8 +210,10 @@ fn ours(command: &mut Command, record_mode: &str, compression: &str, site: &Site
         .env("KAFKA_TOPIC", site.topic)
         .env("KAFKA_RECORD_MODE", record_mode)
         .env("KAFKA_COMPRESSION", compression)
-        .env("KAFKA_CONSUMER_GROUP", group(site))
-        .env("JAEGER_ENDPOINT", format!("http://{}", site.backend));
+        .env("KAFKA_CONSUMER_GROUP", group(site));
+    if !site.backend.is_empty() {
+        command.env("JAEGER_ENDPOINT", format!("http://{}", site.backend));
+    }
 }
 
 /// A group of its own for every start: each reads its topic from the beginning.
