@@ -184,7 +184,7 @@ impl Plan {
             warm_up,
             window,
             step,
-            drained_spans: 40_000,
+            drained_spans: 500_000,
             idle,
             ..plan
         }
