@@ -1,6 +1,7 @@
 //! Who runs on which core: the measured system alone on the first, everything else on the others.
 //!
-//! Without this a system that is slow because its generator took its core would look slow by itself.
+//! Without this a system that is slow because its generator took its core would
+//! look slow by itself.
 
 use std::{
     path::Path,

@@ -48,7 +48,8 @@ pub(crate) fn full(record: &Record) -> String {
 /// Medians of the pipeline beside the floor and the Collector, at half of the Collector's knee.
 pub(crate) fn short(record: &Record) -> String {
     let mut text = format!(
-        "CPU time per span in microseconds; measured {} on {} ([record](benches/record/{}.md)).\n\n",
+        "CPU time per span in microseconds; measured {} on {} \
+         ([record](benches/record/{}.md)).\n\n",
         record.manifest.date,
         record.manifest.cpu,
         record.name()
@@ -93,7 +94,8 @@ fn rows(rows: &[Row]) -> String {
         let [p50, p99, p999] = latencies(row.reply.as_ref());
         write!(
             text,
-            "\n| {} | {offered} | {} | {} | {} | {} | {:.0} % | {p50} | {p99} | {p999} | {:.0} | {} |",
+            "\n| {} | {offered} | {} | {} | {} | {} | {:.0} % \
+             | {p50} | {p99} | {p999} | {:.0} | {} |",
             row.system,
             thousands(done.median),
             with_spread(cpu_us),
@@ -128,8 +130,8 @@ fn remarks(record: &Record) -> String {
     let mut text = String::new();
     if let Some(idle) = &record.idle {
         text += &format!(
-            "\n## Idle\n\n{:.2} ms of CPU and {:.0} wake-ups per second over {} s, {:.1} MiB; each of \
-             {} connections without requests takes {:.1} KiB.\n",
+            "\n## Idle\n\n{:.2} ms of CPU and {:.0} wake-ups per second over {} s, {:.1} MiB; each \
+             of {} connections without requests takes {:.1} KiB.\n",
             idle.cpu_ms_per_second,
             idle.wake_ups_per_second,
             idle.seconds,
@@ -187,8 +189,8 @@ const SHORT_LOAD: &str = "50 % of the knee";
 const SAME_PROMISE: [&str; 3] =
     ["Collector, keyed durable", "Collector, at least once", "Collector, keyed"];
 const HEADINGS: &str = "\
-| system | offered/s | done/s | CPU us/span | to the first | broker us/span | busy | p50 ms | p99 ms \
-| p99.9 ms | peak MiB | notes |
+| system | offered/s | done/s | CPU us/span | to the first | broker us/span | busy | p50 ms \
+| p99 ms | p99.9 ms | peak MiB | notes |
 |---|---|---|---|---|---|---|---|---|---|---|---|";
 const LEGEND: &str = "\
 Figures are medians of the rounds; ± is half the distance between the furthest. CPU is that of the
