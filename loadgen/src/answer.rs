@@ -11,6 +11,7 @@ use prost::Message;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use crate::compression;
 use crate::ledger::Outcome;
 use crate::payload::GRPC_PREFIX_BYTES;
 
@@ -39,9 +40,18 @@ impl Answer {
         let Some((prefix, message)) = body.split_at_checked(GRPC_PREFIX_BYTES) else {
             return unreadable;
         };
-        if prefix[0] != 0 {
-            return unreadable;
-        }
+        // A server may compress its reply as the request was: grpc-go, the Collector's, does.
+        let inflated;
+        let message = match prefix[0] {
+            0 => message,
+            _ => match compression::inflate(message) {
+                Ok(bytes) => {
+                    inflated = bytes;
+                    &inflated
+                }
+                Err(_) => return unreadable,
+            },
+        };
         let Ok(response) = ExportTraceServiceResponse::decode(message) else {
             return unreadable;
         };
@@ -102,7 +112,17 @@ mod tests {
     use tonic_types::{ErrorDetails, StatusExt};
 
     use super::{Answer, RETRY_DELAY_DEFAULT, RETRY_DELAY_MAX};
+    use crate::compression::Compression;
     use crate::ledger::Outcome;
+
+    /// A reply that is compressed as the request was means the same as a plain one.
+    #[test]
+    fn compressed_replies() {
+        for compression in [Compression::Gzip, Compression::Zstd] {
+            let reply = compression.compress(&[0; 5]).unwrap().unwrap();
+            assert_eq!(Answer::from_body(&reply).outcome, Outcome::Acknowledged);
+        }
+    }
 
     /// An empty message is a full success, `rejected_spans` a partial one, all else unreadable.
     #[test]

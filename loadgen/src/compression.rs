@@ -1,9 +1,10 @@
 //! Compression of request bodies. Ids are new in every request, so each is compressed when it is
 //! sent: with a compression chosen, the generator's speed is the compressor's.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use bytes::Bytes;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
 use crate::payload::{GRPC_PREFIX_BYTES, grpc_prefix};
@@ -50,6 +51,21 @@ impl Compression {
         Ok(Some(compressed.into()))
     }
 }
+
+/// The content of a compressed reply, told by its first bytes; replies are small.
+pub(crate) fn inflate(reply: &[u8]) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    if reply.starts_with(&GZIP_MAGIC) {
+        GzDecoder::new(reply).take(REPLY_BYTES_MAX).read_to_end(&mut content)?;
+    } else {
+        zstd::stream::Decoder::new(reply)?.take(REPLY_BYTES_MAX).read_to_end(&mut content)?;
+    }
+    Ok(content)
+}
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// A partial success with a long message fits many times.
+const REPLY_BYTES_MAX: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
