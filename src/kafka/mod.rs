@@ -27,7 +27,7 @@ pub use delivery::{Deliver, DeliveryError};
 pub use group_events::{Extent, GroupEvent};
 pub use metadata::{MetadataSource, MetadataWatch, TopicState, TopicWatch};
 pub use probe::KafkaProbe;
-pub use producer::{DeliveryLoop, ProduceError, Producer};
+pub use producer::{DeliveryLoop, OpenClient, ProduceError, Producer};
 pub use topics::{TopicPlan, ensure_topics, topic_plans};
 
 use thiserror::Error;

@@ -83,27 +83,9 @@ impl<A: Deliver> Producer<A> {
         }))
     }
 
-    /// Enqueues one record; `acknowledgement` hears of its delivery exactly once.
-    ///
-    /// # Errors
-    /// Nothing was enqueued, and `acknowledgement` hears nothing.
-    pub fn produce(
-        &self,
-        partition: u32,
-        key: Option<&[u8]>,
-        value: &[u8],
-        acknowledgement: Arc<A>,
-    ) -> Result<(), ProduceError> {
-        // Held for the call, which never blocks: a replacement waits for it, not the reverse.
-        let topic = self.topic.read().unwrap_or_else(PoisonError::into_inner);
-        match topic.produce(partition as i32, key, value, acknowledgement) {
-            Ok(()) => {
-                self.enqueued.fetch_add(1, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(RDKafkaErrorCode::QueueFull) => Err(ProduceError::QueueFull),
-            Err(code) => Err(ProduceError::Refused(code.into())),
-        }
+    /// The client of the moment, to be asked for once per request: it costs a lock, a record none.
+    pub fn open_client(&self) -> OpenClient<'_, A> {
+        OpenClient { topic: self.topic(), enqueued: &self.enqueued }
     }
 
     /// Records enqueued and not yet reported, and how many were acknowledged so far.
@@ -150,6 +132,35 @@ impl<A: Deliver> Producer<A> {
         let deadline = Instant::now() + PURGE_REPORTED_WITHIN;
         while old.in_flight_count() > 0 && Instant::now() < deadline {
             old.poll(PURGE_POLL);
+        }
+    }
+}
+
+/// A client for the records of one request. One that is beyond repair meanwhile refuses them.
+pub struct OpenClient<'a, A: Deliver> {
+    topic: Arc<TopicHandle<A>>,
+    enqueued: &'a AtomicU64,
+}
+
+impl<A: Deliver> OpenClient<'_, A> {
+    /// Enqueues one record; `acknowledgement` hears of its delivery exactly once.
+    ///
+    /// # Errors
+    /// Nothing was enqueued, and `acknowledgement` hears nothing.
+    pub fn produce(
+        &self,
+        partition: u32,
+        key: Option<&[u8]>,
+        value: &[u8],
+        acknowledgement: Arc<A>,
+    ) -> Result<(), ProduceError> {
+        match self.topic.produce(partition as i32, key, value, acknowledgement) {
+            Ok(()) => {
+                self.enqueued.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(RDKafkaErrorCode::QueueFull) => Err(ProduceError::QueueFull),
+            Err(code) => Err(ProduceError::Refused(code.into())),
         }
     }
 }

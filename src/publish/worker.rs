@@ -17,7 +17,7 @@ use crate::{
     config::{Partitioner, PublishConfig},
     health::Heartbeat,
     internal_telemetry::{Recorder, Stage, Telemetry},
-    kafka::{ProduceError, Producer, TopicWatch},
+    kafka::{OpenClient, ProduceError, Producer, TopicWatch},
     limits::{QUEUE_FULL_PAUSE, RECORD_OVERHEAD_BYTES, SCRATCH_BYTES_KEPT, WORKER_WAIT},
     otlp::{Outcome, RecordPlan, RejectReason, SplitError, SplitRules, Splitter, TraceId},
 };
@@ -162,11 +162,12 @@ impl Worker {
         request: Arc<Acknowledgement>,
         deadline: Instant,
     ) {
+        let client = self.producer.open_client();
         let mut record_bytes = 0;
         for record in splitter.records() {
             let value = splitter.write(message, record, scratch);
             record_bytes += value.len();
-            if let Err(failure) = self.produce_record(record, value, &request, deadline) {
+            if let Err(failure) = self.produce_record(&client, record, value, &request, deadline) {
                 return request.fail(failure);
             }
         }
@@ -178,6 +179,7 @@ impl Worker {
 
     fn produce_record(
         &self,
+        client: &OpenClient<'_, Acknowledgement>,
         record: &RecordPlan,
         value: &[u8],
         request: &Arc<Acknowledgement>,
@@ -186,7 +188,7 @@ impl Worker {
         let key = record.key.map(|trace| trace.key());
         let key = key.as_ref().map(|key| key.as_slice());
         loop {
-            match self.producer.produce(record.partition, key, value, Arc::clone(request)) {
+            match client.produce(record.partition, key, value, Arc::clone(request)) {
                 Ok(()) => return Ok(()),
                 Err(ProduceError::Refused(error)) => return Err(Failure::Delivery(error)),
                 Err(ProduceError::QueueFull) if Instant::now() >= deadline => {

@@ -99,6 +99,11 @@ impl Kafka {
         (found.leader() > 0).then(|| found.leader())
     }
 
+    /// The process id of every broker.
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.nodes.iter().map(|node| node.process.id()).collect()
+    }
+
     /// Ends every broker at once; the next start recovers their logs.
     pub fn kill_9(&mut self) {
         for node in &mut self.nodes {

@@ -15,5 +15,6 @@ pub mod pipeline;
 pub mod port;
 pub mod process;
 pub mod reaper;
+pub mod sample;
 pub mod topics;
 pub mod wait;

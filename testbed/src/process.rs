@@ -38,6 +38,11 @@ impl Process {
         Self { child, log: log.to_owned() }
     }
 
+    /// Its process id, as /proc names it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its exit status, if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("our own child can be waited for")

@@ -125,5 +125,5 @@ fn output_is_charged() {
     let error = Inflater::new()
         .linear(&frames(&wire, 16_384), Encoding::Gzip, 16 * MIB, &mut charge)
         .unwrap_err();
-    assert_eq!(error, InflateError::Short(Shortage::Connection));
+    assert_eq!(error, InflateError::Short(Shortage::Process));
 }
