@@ -45,6 +45,7 @@ pub(crate) const ROWS: &[Row] = &[
     descriptors::ROW,
     recreated::ROW,
     overload::ROW,
+    overload::SLOW_ROW,
     overload::BACKEND_ROW,
     streams::ROW,
     greedy::ROW,

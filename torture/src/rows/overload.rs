@@ -20,6 +20,15 @@ use crate::{
 pub(super) const ROW: Row =
     Row { name: "overload", fault: "2x and 10x what the broker takes", short_seconds: 80, play };
 
+/// At this rate the whole budget of bytes in flight is twelve seconds of queue, more than any
+/// client waits: without admission that follows Kafka's pace, goodput collapses here.
+pub(super) const SLOW_ROW: Row = Row {
+    name: "overload-slow",
+    fault: "2x and 10x what a slower broker takes",
+    short_seconds: 80,
+    play: |random, short| play_at(BYTES_PER_SECOND / 2, random, short),
+};
+
 pub(super) const BACKEND_ROW: Row = Row {
     name: "overload-backend",
     fault: "a backend at a tenth of the rate",
@@ -28,11 +37,15 @@ pub(super) const BACKEND_ROW: Row = Row {
 };
 
 fn play(random: Random, short: bool) -> Outcome {
+    play_at(BYTES_PER_SECOND, random, short)
+}
+
+fn play_at(bytes_per_second: u64, random: Random, short: bool) -> Outcome {
     let (proxy, mut stand) = throttled(random);
     let pipeline = stand.pipeline(&[("ROLE", "receive")]);
     let forwarder = stand.pipeline(&[("ROLE", "forward")]);
     let duration = if short { "8s" } else { "15s" };
-    proxy.set_bandwidth(BYTES_PER_SECOND);
+    proxy.set_bandwidth(bytes_per_second);
     let knee = stand.load(&pipeline, &["--in-flight", "64", "--duration", duration]).finish();
     let twice = offer(&mut stand, &pipeline, knee.goodput() * 2.0, duration);
     let tenfold = offer(&mut stand, &pipeline, knee.goodput() * 10.0, duration);
