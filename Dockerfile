@@ -22,7 +22,8 @@ ENV RUSTUP_TOOLCHAIN=${RUST_VERSION} \
 COPY Cargo.toml Cargo.lock ./
 COPY loadgen/Cargo.toml loadgen/
 COPY examples/test-app/Cargo.toml examples/test-app/
-# Members that test; cargo wants to know them, and nothing builds them here.
+# Members that test and measure; cargo wants to know them, and nothing builds them here.
+COPY benches/compare/Cargo.toml benches/compare/
 COPY testbed/Cargo.toml testbed/
 COPY torture/Cargo.toml torture/
 RUN mkdir src loadgen/src examples/test-app/src testbed/src torture/src \

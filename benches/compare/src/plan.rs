@@ -110,13 +110,13 @@ impl Plan {
             warm_up: Duration::from_secs(1),
             window: Duration::from_millis(2_500),
             step: Duration::from_millis(1_500),
-            drained_spans: 2_000_000,
+            drained_spans: 3_000_000,
             cases: vec![
                 receive(shape(512, 8), &all, &RECEIVERS),
                 receive(shape(512, 1), &half, &few),
                 receive(shape(10, 10), &half, &few),
-                // Spans per trace must divide spans per request: three traces of four spans.
-                receive(shape(12, 4), &half, &few),
+                // Traces of four spans: every request of ten spans has parts of three of them.
+                receive(shape(10, 4), &half, &few),
                 receive(gzipped(512, 8), &half, &few),
                 receive(gzipped(10, 10), &half, &few),
                 Case {
@@ -134,7 +134,7 @@ impl Plan {
     /// Ours alone: every setting that changes the work, each at half of its own knee.
     pub(crate) fn bench() -> Self {
         let mut cases = Vec::new();
-        for (requests, traces) in [(512, 8), (512, 1), (10, 10), (10, 1)] {
+        for (requests, traces) in [(512, 8), (512, 1), (10, 8), (10, 1)] {
             cases.push(Case {
                 path: Path::Receive,
                 shape: shape(requests, traces),
@@ -161,7 +161,7 @@ impl Plan {
             warm_up: Duration::from_millis(500),
             window: Duration::from_secs(2),
             step: Duration::from_secs(1),
-            drained_spans: 2_000_000,
+            drained_spans: 3_000_000,
             cases,
             idle: Some((Duration::from_secs(10), 1_000)),
         }
@@ -184,7 +184,7 @@ impl Plan {
             warm_up,
             window,
             step,
-            drained_spans: 500_000,
+            drained_spans: 1_500_000,
             idle,
             ..plan
         }
@@ -214,8 +214,8 @@ impl Case {
 impl Shape {
     /// For people.
     fn title(self) -> String {
-        let Self { spans_per_request, spans_per_trace, gzip } = self;
-        let traces = match spans_per_request / spans_per_trace {
+        let Self { spans_per_request, gzip, .. } = self;
+        let traces = match self.traces() {
             1 => "one trace".to_owned(),
             traces => format!("{traces} traces"),
         };
@@ -223,15 +223,20 @@ impl Shape {
         format!("{spans_per_request} spans of {traces} per request{gzip}")
     }
 
+    /// Traces that a request has spans of.
+    fn traces(self) -> u32 {
+        self.spans_per_request.div_ceil(self.spans_per_trace)
+    }
+
     /// Records that the pipeline makes of a request.
     pub(crate) fn records(self, record_mode: &str) -> u32 {
-        let traces = self.spans_per_request / self.spans_per_trace;
+        let traces = self.traces();
         if record_mode == "partition" { traces.min(PARTITIONS) } else { traces }
     }
 
     /// Bytes of one of them, but for a few: spans, and the Resource and scope before them.
     pub(crate) fn record_bytes(self, record_mode: &str) -> u32 {
-        self.spans_per_request / self.records(record_mode) * SPAN_BYTES + RESOURCE_BYTES
+        self.spans_per_request * SPAN_BYTES / self.records(record_mode) + RESOURCE_BYTES
     }
 }
 
@@ -340,11 +345,18 @@ mod tests {
         }
     }
 
-    /// loadgen takes the shapes, and floors make the records that the pipeline makes.
+    /// Every request of a shape has spans of as many traces as the floors are told, wherever in a
+    /// trace it begins.
     #[test]
     fn shapes_fit() {
         for case in plans().iter().flat_map(|plan| &plan.cases) {
-            assert_eq!(case.shape.spans_per_request % case.shape.spans_per_trace, 0);
+            let Shape { spans_per_request, spans_per_trace, .. } = case.shape;
+            for request in 0..spans_per_trace {
+                let first = request * spans_per_request;
+                let last = first + spans_per_request - 1;
+                let traces = last / spans_per_trace - first / spans_per_trace + 1;
+                assert_eq!(traces, case.shape.traces(), "{}", case.title());
+            }
         }
         let records = |shape: Shape| [shape.records("trace"), shape.records("partition")];
         assert_eq!(records(shape(512, 8)), [64, 8]);
