@@ -153,7 +153,7 @@ fuzz: ## Every fuzz target for FUZZ_SECONDS (60) each (needs nightly Rust and ca
 # An image that is named is pulled; without a name, this checkout is built.
 UP_FLAGS ?= $(if $(PIPELINE_IMAGE)$(shell grep -s '^PIPELINE_IMAGE=' .env),,--build)
 # Shown by the metric build_info, in loadgen's reports and in the images' labels.
-build bench compare torture up images: export BUILD_COMMIT = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+build bench compare up images: export BUILD_COMMIT = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
 .PHONY: up
 up: ## All of docker-compose.yaml, waiting for health; prints the links (needs Docker).

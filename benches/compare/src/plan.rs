@@ -107,9 +107,9 @@ impl Plan {
         Self {
             name: "compare",
             rounds: 3,
-            warm_up: Duration::from_secs(1),
-            window: Duration::from_millis(2_500),
-            step: Duration::from_millis(1_500),
+            warm_up: Duration::from_millis(500),
+            window: Duration::from_millis(1_500),
+            step: Duration::from_secs(1),
             drained_spans: 3_000_000,
             cases: vec![
                 receive(shape(512, 8), &all, &RECEIVERS),

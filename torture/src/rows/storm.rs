@@ -1,6 +1,6 @@
 //! Members of the consumer group come and go every few seconds, some of them with a static name.
 //!
-//! Oracle: LOST 0; every partition has an owner in the end.
+//! Oracle: LOST 0, which no partition without an owner in the end would allow.
 
 use testbed::{kafka::KafkaOptions, pipeline::Pipeline};
 
