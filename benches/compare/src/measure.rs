@@ -91,7 +91,7 @@ impl<'a> Ground<'a> {
     }
 
     /// A topic full of records for forwarders to drain, made once and by the pipeline itself.
-    fn full_topic(&mut self, case: &Case) -> String {
+    pub(crate) fn full_topic(&mut self, case: &Case) -> String {
         if let Some(full) = &self.full {
             return full.clone();
         }
@@ -170,7 +170,7 @@ impl<'a> Ground<'a> {
     fn drain(&self, case: &Case, system: System, topic: &str) -> Measured {
         let sink = systems::counting_sink(self.programs);
         let backend = format!("127.0.0.1:{}", sink.port());
-        let running = Running::start(system, &self.site(case, topic, &backend));
+        let running = Running::launch(system, &self.site(case, topic, &backend));
         let arrived = || match system {
             System::BareConsume => running.count() * u64::from(case.shape.spans_per_trace),
             _ => sink.count(),
