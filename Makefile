@@ -75,7 +75,7 @@ bench: ## The pipeline in figures, into benches/record (needs Java and Maven).
 	target/release/compare bench
 
 .PHONY: compare
-compare: ## This, the Collector and the floor in one run, into benches/record (and Go).
+compare: ## This, the Collector and the floor in one run (needs Java, Maven and Go).
 	$(need_rust)
 	$(need_c)
 	scripts/real-parts kafka collector

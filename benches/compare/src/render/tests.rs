@@ -61,7 +61,7 @@ fn tables() {
     assert!(text.contains("## Not measured\n\n- round 1: no port\n"), "{text}");
 }
 
-/// The README's row has ours, the floor, and the Collector with the same promise and at its best.
+/// The README's row has ours, the floor, and the Collector at its most durable and its cheapest.
 #[test]
 fn short_table() {
     let line = "| OTLP to Kafka | 0.50 | 0.40 (0.80x) | 3.00 (6.00x) | 2.00 (4.00x) |";
