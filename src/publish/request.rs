@@ -42,6 +42,7 @@ pub trait Reply: Send + Sync {
 pub struct Budget {
     limit: AtomicUsize,
     bytes_used: AtomicUsize,
+    bytes_waiting: AtomicUsize,
     bytes_acknowledged: AtomicU64,
 }
 
@@ -51,6 +52,7 @@ impl Budget {
         Self {
             limit: AtomicUsize::new(bytes_max),
             bytes_used: AtomicUsize::new(0),
+            bytes_waiting: AtomicUsize::new(0),
             bytes_acknowledged: AtomicU64::new(0),
         }
     }
@@ -68,6 +70,12 @@ impl Budget {
     /// Bytes charged now.
     pub fn bytes_used(&self) -> usize {
         self.bytes_used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes charged now for requests that have arrived: they wait for a worker or for Kafka, and
+    /// no longer for their client.
+    pub fn bytes_waiting(&self) -> usize {
+        self.bytes_waiting.load(Ordering::Relaxed)
     }
 
     fn limit(&self) -> usize {
@@ -107,6 +115,7 @@ pub struct Charge {
     process: Arc<Budget>,
     connection: Arc<Budget>,
     bytes: usize,
+    arrived: bool,
 }
 
 impl Charge {
@@ -115,7 +124,7 @@ impl Charge {
     /// # Errors
     /// The budget that is short; nothing is held.
     pub fn open(process: Arc<Budget>, connection: Arc<Budget>) -> Result<Self, Shortage> {
-        let mut charge = Self { process, connection, bytes: 0 };
+        let mut charge = Self { process, connection, bytes: 0, arrived: false };
         charge.resize_arriving(REQUEST_CHARGE_BYTES_MIN)?;
         Ok(charge)
     }
@@ -139,12 +148,16 @@ impl Charge {
         self.change(bytes, Some(self.bytes))
     }
 
+    /// The request is whole: from here on its bytes wait for Kafka.
+    pub fn arrived(&mut self) {
+        self.arrived = true;
+        self.process.bytes_waiting.fetch_add(self.bytes, Ordering::Relaxed);
+    }
+
     fn change(&mut self, bytes: usize, own: Option<usize>) -> Result<(), Shortage> {
         let bytes = bytes.max(REQUEST_CHARGE_BYTES_MIN);
         if bytes <= self.bytes {
-            let surplus = self.bytes - bytes;
-            self.process.give_back(surplus);
-            self.connection.give_back(surplus);
+            self.give_back(self.bytes - bytes);
         } else {
             let missing = bytes - self.bytes;
             if !self.connection.try_take(missing, self.connection_limit(), own) {
@@ -154,9 +167,20 @@ impl Charge {
                 self.connection.give_back(missing);
                 return Err(Shortage::Process);
             }
+            if self.arrived {
+                self.process.bytes_waiting.fetch_add(missing, Ordering::Relaxed);
+            }
         }
         self.bytes = bytes;
         Ok(())
+    }
+
+    fn give_back(&self, bytes: usize) {
+        if self.arrived {
+            self.process.bytes_waiting.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        self.process.give_back(bytes);
+        self.connection.give_back(bytes);
     }
 
     /// Kafka has the request: its bytes count towards the pace that admission follows.
@@ -178,8 +202,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.process.give_back(self.bytes);
-        self.connection.give_back(self.bytes);
+        self.give_back(self.bytes);
     }
 }
 
@@ -252,6 +275,23 @@ mod tests {
         drop(second);
         assert_eq!(first.resize_arriving(5 * KIB), Err(Shortage::Process));
         assert_eq!(process.bytes_used(), REQUEST_CHARGE_BYTES_MIN);
+    }
+
+    /// What still arrives does not wait for Kafka; what has arrived does, however its charge changes.
+    #[test]
+    fn bytes_wait_from_their_arrival() {
+        let (process, connection) = budgets(64 * KIB, 32 * KIB);
+        let mut charge = Charge::open(Arc::clone(&process), connection).unwrap();
+        charge.resize_arriving(20 * KIB).unwrap();
+        assert_eq!(process.bytes_waiting(), 0);
+        charge.arrived();
+        assert_eq!(process.bytes_waiting(), 20 * KIB);
+        charge.resize(30 * KIB).unwrap();
+        assert_eq!(process.bytes_waiting(), 30 * KIB);
+        charge.resize(10 * KIB).unwrap();
+        assert_eq!(process.bytes_waiting(), 10 * KIB);
+        drop(charge);
+        assert_eq!(process.bytes_waiting(), 0);
     }
 
     /// Only what Kafka has acknowledged counts towards the pace.

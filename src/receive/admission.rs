@@ -68,8 +68,9 @@ impl Admission {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
-        let (acknowledged, used) = (self.budget.bytes_acknowledged(), self.budget.bytes_used());
-        if let Some(limit) = pace.look(now, acknowledged, used) {
+        let (acknowledged, waiting) =
+            (self.budget.bytes_acknowledged(), self.budget.bytes_waiting());
+        if let Some(limit) = pace.look(now, acknowledged, waiting) {
             self.budget.set_limit(limit);
             self.limit.set(limit as i64);
         }

@@ -2,8 +2,9 @@
 //!
 //! Bytes beyond what Kafka acknowledges in a moment are not throughput, they are a queue, and a
 //! queue of several seconds ends in timeouts: work done for answers that nobody waits for. The
-//! limit therefore follows the delay. While the budget is busy it is the measured rate times the
-//! delay aimed at, which is Little's law read backwards; while it is idle it rises again.
+//! limit therefore follows the delay. While much of the budget waits for Kafka it is the measured
+//! rate times the delay aimed at, which is Little's law read backwards; otherwise it rises again.
+//! What is still on its way from slow clients says nothing about Kafka and does not count.
 //!
 //! Never here: a clock, a lock, an atomic. Whoever owns it says when it is and what was measured.
 
@@ -36,12 +37,13 @@ impl Pace {
 
     /// The limit in force from `now` on, once per interval; `None` before the interval is over.
     ///
-    /// `acknowledged_bytes` counts from the start of the process, `used_bytes` are in flight now.
+    /// `acknowledged_bytes` counts from the start of the process, `waiting_bytes` have arrived and
+    /// are not acknowledged now.
     pub(super) fn look(
         &mut self,
         now: Instant,
         acknowledged_bytes: u64,
-        used_bytes: usize,
+        waiting_bytes: usize,
     ) -> Option<usize> {
         let elapsed = now.saturating_duration_since(self.looked);
         if elapsed < ADMISSION_INTERVAL {
@@ -49,8 +51,8 @@ impl Pace {
         }
         self.measure(elapsed, acknowledged_bytes);
         self.looked = now;
-        // Half a budget in use is a queue half as long as it may be: nothing to restrict.
-        self.limit_bytes = if used_bytes > self.limit_bytes / 2 {
+        // A queue half as long as it may be is nothing to restrict.
+        self.limit_bytes = if waiting_bytes > self.limit_bytes / 2 {
             let wanted = self.bytes_per_second * ADMISSION_DELAY.as_secs_f64();
             // A float beyond the range of integers becomes the largest one, which is meant.
             (wanted as usize).clamp(floor(self.ceiling_bytes), self.ceiling_bytes)

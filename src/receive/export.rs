@@ -79,6 +79,7 @@ impl Export {
             // "The server SHOULD respond with success" to an empty request: nothing to publish.
             return Ok((Answer::Acknowledged(Spans::default()), charge));
         }
+        charge.arrived();
         let (reply, answered) = self.replies.slot();
         let encoding = if message.compressed { encoding } else { Encoding::Identity };
         let request = Request {
