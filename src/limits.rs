@@ -17,8 +17,8 @@ pub const GIB: usize = 1024 * MIB;
 /// Default of `OTLP_BYTES_IN_FLIGHT_MAX`. Reply latency times throughput: 64 MiB carries
 /// 640 MB/s at 100 ms, and mimalloc keeps a set this size mapped without page faults.
 pub const BYTES_IN_FLIGHT_DEFAULT: usize = 64 * MIB;
-/// Default of `OTLP_REQUEST_BYTES_MAX`; four times the largest batch a Collector sends by default.
-pub const REQUEST_BYTES_DEFAULT: usize = 16 * MIB;
+/// Default of `OTLP_REQUEST_BYTES_MAX`; twice what a Collector's own receiver takes by default.
+pub const REQUEST_BYTES_DEFAULT: usize = 8 * MIB;
 /// A connection, like a single request, may hold one share in this many of the budget: one greedy
 /// client cannot take it all.
 pub const BUDGET_SHARES_PER_CONNECTION: usize = 4;
@@ -84,6 +84,13 @@ pub const READ_TURN_BYTES: usize = 128 * KIB;
 /// Least charge of a frame of a request's body: 1 B of data costs its handle and, while no other
 /// frame of the buffer it was read into is kept, framing around it.
 pub const FRAME_CHARGE_BYTES_MIN: usize = 256;
+/// Refused requests whose bodies are still read, per receive thread: a greedy connection's streams.
+pub const LINGERING_MAX: usize = 1024;
+/// A task and a stream without data.
+pub const LINGERING_BYTES: usize = KIB;
+/// Longest wait for the end of a refused request's body: what a client had on the wire when it
+/// heard of the refusal, and no patience with one that dawdles.
+pub const LINGER_MAX: Duration = Duration::from_secs(2);
 /// Health checks at a time. They are answered when exports are refused, so they have their own
 /// bound; probes ask a few times a second.
 pub const HEALTH_CHECKS_MAX: usize = 64;
@@ -394,6 +401,8 @@ pub const MEMORY_BYTES_MAX_DEFAULT: usize = {
     let connections = CONNECTIONS_DEFAULT * (FRAME_BYTES_MAX as usize + 24 * KIB);
     // Read and not charged yet: one turn, and what is left of it when the next begins.
     let read_turn = 2 * READ_TURN_BYTES;
+    // Refused requests that are still read.
+    let lingering = LINGERING_MAX * LINGERING_BYTES;
     // Prefetched records of one consumer, and one fetch that began just below the limit.
     let prefetch = 2 * CONSUMER_QUEUE_KIB * KIB;
     // Batches of every lane.
@@ -405,7 +414,8 @@ pub const MEMORY_BYTES_MAX_DEFAULT: usize = {
     // Heads of HTTP requests; a page is written from one text, counted as large as a MiB.
     let admin = ADMIN_CONNECTIONS_MAX * ADMIN_HEAD_BYTES_MAX + MIB;
 
-    let receive = in_flight + in_hand + split_tables + record_scratch + connections + read_turn;
+    let receive =
+        in_flight + in_hand + split_tables + record_scratch + connections + read_turn + lingering;
     let forward = prefetch + batches + answers + letters;
     receive + forward + admin
 };

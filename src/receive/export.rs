@@ -123,8 +123,9 @@ pub(super) struct OpenRequest {
 }
 
 impl OpenRequest {
-    /// Reads the message, has it published and replies.
-    pub(super) async fn serve(self, mut stream: Stream) {
+    /// Reads the message, has it published and replies; everything it held is given back then.
+    /// Returns the body, of which something may be left.
+    pub(super) async fn serve(self, mut stream: Stream) -> RecvStream {
         let Self { mut count, encoding, charge, deadline } = self;
         let export = Arc::clone(&count.export);
         let answered = tokio::select! {
@@ -134,7 +135,7 @@ impl OpenRequest {
                 export.exchange(&mut stream.body, encoding, charge, deadline),
             ) => answered,
             // What was handed to a worker is published all the same.
-            () = Stream::abandoned(&mut stream.respond) => return,
+            () = Stream::abandoned(&mut stream.respond) => return stream.body,
         };
         // The charge goes back when this returns, with the reply written.
         let (answer, _charge) = match answered {
@@ -144,6 +145,7 @@ impl OpenRequest {
         };
         let reply = count.settle(answer);
         stream.reply(reply, deadline).await;
+        stream.body
     }
 }
 

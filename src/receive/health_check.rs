@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use h2::RecvStream;
 use prost::Message;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -73,8 +74,8 @@ impl HealthCheck {
 }
 
 impl OpenCheck {
-    /// Reads the question and answers it.
-    pub(super) async fn serve(self, mut stream: Stream) {
+    /// Reads the question and answers it. Returns the body, of which something may be left.
+    pub(super) async fn serve(self, mut stream: Stream) -> RecvStream {
         let deadline = Instant::now() + self.check.deadline;
         let message = body::read(&mut stream.body, HEALTH_CHECK_BYTES_MAX, |_| Ok(()));
         let reply = match timeout_at(deadline.into(), message).await {
@@ -84,5 +85,6 @@ impl OpenCheck {
             Err(_elapsed) => status::failure(Code::DeadlineExceeded, "no message came").into(),
         };
         stream.reply(reply, deadline).await;
+        stream.body
     }
 }

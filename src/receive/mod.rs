@@ -16,6 +16,7 @@ mod drain;
 mod export;
 mod frames;
 mod health_check;
+mod lingering;
 mod opening;
 mod peers;
 mod refusal_log;

@@ -21,6 +21,7 @@ use super::{
     drain::{Drain, Draining, Phase},
     export::Export,
     health_check::HealthCheck,
+    lingering::Lingering,
     peers::Peers,
     refusal_log::RefusalLog,
     reply::{Drainer, ReplyQueue},
@@ -136,7 +137,12 @@ impl ReceiveThread {
         let health = HealthCheck::new(Arc::clone(&surroundings.health), config.reply_deadline);
         let tasks = Tasks::default();
         let open = Arc::new(Connections {
-            service: Service { export, health, tasks: tasks.clone() },
+            service: Service {
+                export,
+                health,
+                lingering: Arc::new(Lingering::new()),
+                tasks: tasks.clone(),
+            },
             streams_max: config.streams_max,
             age_max: Some(config.connection_age_max).filter(|age| !age.is_zero()),
             grace: config.reply_deadline,

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use h2::{RecvStream, server::SendResponse};
-use http::{HeaderMap, Method, Request, Response, header::CONTENT_TYPE};
+use http::{HeaderMap, Method, Request, header::CONTENT_TYPE};
 
 use super::{
     export::Export,
     health_check::{self, HealthCheck},
+    lingering::Lingering,
     status,
     stream::Stream,
     tasks::Tasks,
@@ -19,6 +20,7 @@ use crate::{otlp::TRACES, publish::Budget};
 pub(super) struct Service {
     pub(super) export: Arc<Export>,
     pub(super) health: Arc<HealthCheck>,
+    pub(super) lingering: Arc<Lingering>,
     pub(super) tasks: Tasks,
 }
 
@@ -29,7 +31,7 @@ impl Service {
     }
 
     /// Takes a request whose headers have arrived: a task reads the rest, or it is refused here
-    /// and now, which costs no task and keeps nothing of it.
+    /// and now, which keeps nothing of it.
     pub(super) fn take(
         &self,
         request: Request<RecvStream>,
@@ -43,12 +45,12 @@ impl Service {
             status::not_grpc()
         } else if path == TRACES.grpc_export_path {
             match Export::admit(&self.export, &head.headers, share) {
-                Ok(open) => return self.tasks.start(open.serve(Stream { body, respond })),
+                Ok(open) => return self.start(open.serve(Stream { body, respond })),
                 Err(refused) => refused,
             }
         } else if path == health_check::PATH {
             match HealthCheck::admit(&self.health) {
-                Ok(open) => return self.tasks.start(open.serve(Stream { body, respond })),
+                Ok(open) => return self.start(open.serve(Stream { body, respond })),
                 Err(refused) => refused,
             }
         } else {
@@ -57,13 +59,16 @@ impl Service {
                 TRACES.grpc_export_path
             ))
         };
-        refuse(refused, &mut respond);
+        // An error means that the stream has ended: nobody waits for the answer.
+        respond.send_response(refused, true).ok();
+        self.lingering.start(&self.tasks, body);
     }
-}
 
-/// An error means that the stream has ended: nobody waits for the answer.
-fn refuse(head: Response<()>, respond: &mut SendResponse<Bytes>) {
-    respond.send_response(head, true).ok();
+    /// Starts a request's task, which ends with what it has not read.
+    fn start(&self, serving: impl Future<Output = RecvStream> + Send + 'static) {
+        let lingering = Arc::clone(&self.lingering);
+        self.tasks.start(async move { lingering.read(serving.await).await });
+    }
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {

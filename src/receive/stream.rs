@@ -21,7 +21,7 @@ impl Stream {
     /// whatever the request's task holds; then the stream is reset.
     ///
     /// Errors mean that the stream has ended: nobody waits for the reply.
-    pub(super) async fn reply(mut self, reply: Reply, deadline: Instant) {
+    pub(super) async fn reply(&mut self, reply: Reply, deadline: Instant) {
         let Reply { head, message } = reply;
         let Ok(mut stream) = self.respond.send_response(head, message.is_none()) else { return };
         let Some(message) = message else { return };

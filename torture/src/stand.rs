@@ -206,7 +206,8 @@ impl Load {
     fn start(endpoint: &str, arguments: &[&str]) -> Self {
         let (ledger, report) = (file("ledger"), file("report"));
         let mut command = Command::new(program("loadgen"));
-        command.arg("run").args(["--endpoint", endpoint]).args(arguments);
+        // The rows reckon a throttled broker's knee in spans of this size.
+        command.arg("run").args(["--endpoint", endpoint, "--span-bytes", "290"]).args(arguments);
         command.arg("--ledger").arg(&ledger).arg("--json").arg(&report);
         let process = Process::start(&mut command, &file("run.log"));
         Self { process, ledger, report }

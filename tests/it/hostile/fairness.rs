@@ -8,7 +8,7 @@ use crate::support::{
     mock_kafka::MockKafka,
     otlp_client::framed,
     program::Program,
-    raw_http2::{DATA, RawClient, export_headers, frame},
+    raw_http2::{DATA, END_STREAM, HEADERS, RST_STREAM, RawClient, export_headers, frame},
     spans::{request, trace},
 };
 
@@ -33,6 +33,45 @@ fn greed_stops_at_a_quarter() {
     });
     let process = "otel_pipeline_receive_refusals_total{reason=\"budget\"}";
     assert_eq!(pipeline.metric(process), 0.0);
+}
+
+/// A client that is refused again and again, each time in the middle of its body, keeps its
+/// connection and everything in flight on it: the late frames are not held against it.
+#[test]
+fn refusals_leave_the_connection_alone() {
+    const ROUNDS: u32 = 25;
+    const REFUSED_PER_ROUND: u32 = 100;
+    // The least budget: the share of a connection has room for 16 requests.
+    const HELD: u32 = 16;
+    let (_kafka, pipeline) =
+        start_with(&[("OTLP_BYTES_IN_FLIGHT_MAX", "256KiB"), ("OTLP_REQUEST_BYTES_MAX", "64KiB")]);
+    let mut client = RawClient::connect(pipeline.otlp_address());
+    let mut streams = (1..).step_by(2);
+    let held: Vec<u32> = streams.by_ref().take(HELD as usize).collect();
+    client.send(&held.iter().flat_map(|stream| export_headers(*stream)).collect::<Vec<_>>());
+    for _ in 0..ROUNDS {
+        let refused: Vec<u32> = streams.by_ref().take(REFUSED_PER_ROUND as usize).collect();
+        client.send(&refused.iter().flat_map(|stream| export_headers(*stream)).collect::<Vec<_>>());
+        for stream in &refused {
+            let reply = client.await_frame(|it| it.kind == HEADERS && it.stream == *stream);
+            assert_eq!(reply.flags & END_STREAM, END_STREAM, "refused");
+        }
+        let late = |stream: &u32| frame(DATA, END_STREAM, *stream, &[0, 0, 0, 0, 1, 0]);
+        client.send(&refused.iter().flat_map(late).collect::<Vec<_>>());
+    }
+    let refused = "otel_pipeline_receive_refusals_total{reason=\"connection_budget\"}";
+    let refusals = pipeline.metric(refused);
+    assert_eq!(refusals, f64::from(ROUNDS * REFUSED_PER_ROUND));
+    let cancel = |stream: &u32| frame(RST_STREAM, 0, *stream, &8_u32.to_be_bytes());
+    client.send(&held.iter().flat_map(cancel).collect::<Vec<_>>());
+    eventually("their room is given back", || {
+        pipeline.metric("otel_pipeline_receive_requests_in_flight") == 0.0
+    });
+    let stream = streams.next().unwrap();
+    let body = framed(0, &request(trace(1, 2)));
+    client.send(&[export_headers(stream), frame(DATA, END_STREAM, stream, &body)].concat());
+    // An OK has a message between its headers and its trailers; a refusal has none.
+    client.await_frame(|it| it.kind == DATA && it.stream == stream);
 }
 
 /// 100 connections with 60 requests each hold what the budget says and a little per connection;
