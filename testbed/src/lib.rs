@@ -14,6 +14,7 @@ pub mod parts;
 pub mod pipeline;
 pub mod port;
 pub mod process;
+pub mod raw_http2;
 pub mod reaper;
 pub mod sample;
 pub mod topics;

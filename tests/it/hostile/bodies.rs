@@ -4,12 +4,12 @@ use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest, trace::v1::ResourceSpans,
 };
 use prost::Message;
+use testbed::raw_http2::{DATA, RawClient, export_headers, frame};
 use tonic::Code;
 
 use super::{beside_a_good_client, start_with};
 use crate::support::{
     otlp_client::{EXPORT, OtlpClient, framed},
-    raw_http2::{DATA, RawClient, export_headers, frame},
     spans::{request, span, trace},
 };
 
@@ -81,7 +81,7 @@ fn announced_bytes_are_not_reserved() {
         for number in 0..STREAMS {
             let stream = 2 * number + 1;
             client.send(&export_headers(stream));
-            client.send(&frame(DATA, 0, stream, &[0, 1, 0, 0, 0]));
+            client.send(&frame(DATA, 0, stream, &[0, 0, 64, 0, 0]));
         }
         let charged = |text: &str| {
             let bytes = text.lines().find_map(|line| {

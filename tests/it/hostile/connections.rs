@@ -1,12 +1,15 @@
 //! Who connects, how many at once, and with what for an opening.
 
+use testbed::raw_http2::{
+    DATA, END_STREAM, GOAWAY, HEADERS, RawClient, SETTINGS, export_headers, frame,
+};
+
 use super::{ENDED, REFUSED, await_count, beside_a_good_client, start_with};
 use crate::support::{
     eventually,
     mock_kafka::MockKafka,
     otlp_client::framed,
     program::Program,
-    raw_http2::{DATA, END_STREAM, GOAWAY, HEADERS, RawClient, SETTINGS, export_headers, frame},
     spans::{request, trace},
 };
 

@@ -1,5 +1,6 @@
 //! What one client may take of everybody's memory, and what many take together.
 
+use testbed::raw_http2::{DATA, END_STREAM, HEADERS, RST_STREAM, RawClient, export_headers, frame};
 use tonic::Code;
 
 use super::{beside_a_good_client, start_with};
@@ -8,7 +9,6 @@ use crate::support::{
     mock_kafka::MockKafka,
     otlp_client::framed,
     program::Program,
-    raw_http2::{DATA, END_STREAM, HEADERS, RST_STREAM, RawClient, export_headers, frame},
     spans::{request, trace},
 };
 

@@ -1,9 +1,10 @@
 //! Much of what costs the sender little.
 
-use super::{ENDED, await_count, beside_a_good_client, start_with};
-use crate::support::raw_http2::{
+use testbed::raw_http2::{
     CONTINUATION, DATA, HEADERS, PING, RST_STREAM, RawClient, export_block, export_headers, frame,
 };
+
+use super::{ENDED, await_count, beside_a_good_client, start_with};
 
 /// DATA frames with nothing in them end the connection before they are many.
 #[test]

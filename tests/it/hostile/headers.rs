@@ -1,12 +1,13 @@
 //! Metadata that is too much, as sent or as it unfolds.
 
+use testbed::raw_http2::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, RawClient, export_block, export_headers,
+    field, frame,
+};
+
 use super::{beside_a_good_client, start_with};
 use crate::support::{
     otlp_client::framed,
-    raw_http2::{
-        CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, RawClient, export_block,
-        export_headers, field, frame,
-    },
     spans::{request, trace},
 };
 

@@ -1,14 +1,14 @@
 //! Clients that hold what they have and send next to nothing.
 
 use std::time::Duration;
+use testbed::raw_http2::{
+    DATA, END_STREAM, HEADERS, PREFACE, RST_STREAM, RawClient, SETTINGS, export_block,
+    export_headers, frame,
+};
 
 use super::{ENDED, REFUSED, await_count, beside_a_good_client, start_with};
 use crate::support::{
     otlp_client::framed,
-    raw_http2::{
-        DATA, END_STREAM, HEADERS, PREFACE, RST_STREAM, RawClient, SETTINGS, export_block,
-        export_headers, frame,
-    },
     spans::{request, trace},
 };
 

@@ -8,7 +8,6 @@ pub(crate) mod mock_kafka;
 pub(crate) mod otlp_client;
 pub(crate) mod pipeline;
 pub(crate) mod program;
-pub(crate) mod raw_http2;
 pub(crate) mod settings;
 pub(crate) mod spans;
 

@@ -11,8 +11,7 @@ use tokio::{net::TcpStream, runtime::Runtime, time::timeout};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-/// The path of `TraceService/Export`.
-pub(crate) const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+pub(crate) use testbed::raw_http2::EXPORT;
 
 /// tonic's own default.
 const WINDOW_BYTES: u32 = 5 << 20;

@@ -6,64 +6,77 @@ use std::{
     time::Duration,
 };
 
-use super::otlp_client::EXPORT;
+/// The path of OTLP's export call for traces.
+pub const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
-/// Frame types and flags of RFC 9113, section 6.
-pub(crate) const DATA: u8 = 0;
-pub(crate) const HEADERS: u8 = 1;
-pub(crate) const RST_STREAM: u8 = 3;
-pub(crate) const SETTINGS: u8 = 4;
-pub(crate) const PING: u8 = 6;
-pub(crate) const GOAWAY: u8 = 7;
-pub(crate) const CONTINUATION: u8 = 9;
-pub(crate) const END_STREAM: u8 = 1;
-pub(crate) const END_HEADERS: u8 = 4;
+/// Frame type of RFC 9113, section 6, like those below.
+pub const DATA: u8 = 0;
+/// Frame type: opens a stream.
+pub const HEADERS: u8 = 1;
+/// Frame type: ends a stream at once.
+pub const RST_STREAM: u8 = 3;
+/// Frame type: what the sender is ready for.
+pub const SETTINGS: u8 = 4;
+/// Frame type: asks for a sign of life.
+pub const PING: u8 = 6;
+/// Frame type: ends a connection.
+pub const GOAWAY: u8 = 7;
+/// Frame type: the rest of a header block.
+pub const CONTINUATION: u8 = 9;
+/// Flag: the sender has said everything.
+pub const END_STREAM: u8 = 1;
+/// Flag: the header block is whole.
+pub const END_HEADERS: u8 = 4;
 
 /// The connection preface: RFC 9113, section 3.4.
-pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Nothing is waited for longer than this.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection of plain bytes.
-pub(crate) struct RawClient {
+pub struct RawClient {
     stream: TcpStream,
 }
 
 /// A frame that the server sent.
 #[derive(Debug)]
-pub(crate) struct Frame {
-    pub(crate) kind: u8,
-    pub(crate) flags: u8,
-    pub(crate) stream: u32,
-    pub(crate) payload: Vec<u8>,
+pub struct Frame {
+    /// Its type.
+    pub kind: u8,
+    /// Its flags.
+    pub flags: u8,
+    /// The stream it belongs to; 0 is the connection.
+    pub stream: u32,
+    /// What it carries.
+    pub payload: Vec<u8>,
 }
 
 impl RawClient {
     /// Connects and says nothing.
-    pub(crate) fn silent(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
+    pub fn silent(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        stream.set_nodelay(true).expect("it is a TCP socket");
         Self { stream }
     }
 
     /// Connects and sends preface and SETTINGS, whether or not the server lets it in.
-    pub(crate) fn connect(address: SocketAddr) -> Self {
+    pub fn connect(address: SocketAddr) -> Self {
         let mut client = Self::silent(address);
         client.send(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat());
         client
     }
 
     /// Sends bytes; false once the server has closed.
-    pub(crate) fn send(&mut self, bytes: &[u8]) -> bool {
+    pub fn send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
     }
 
     /// Sends `bytes` again and again and never reads, until the server has closed, or takes no more
     /// and it is `over`.
-    pub(crate) fn flood(&mut self, bytes: &[u8], over: impl Fn() -> bool) {
-        self.stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    pub fn flood(&mut self, bytes: &[u8], over: impl Fn() -> bool) {
+        self.stream.set_write_timeout(Some(Duration::from_millis(500))).expect("not zero");
         let mut at = 0;
         loop {
             match self.stream.write(&bytes[at..]).map_err(|error| error.kind()) {
@@ -75,7 +88,7 @@ impl RawClient {
     }
 
     /// Reads until the server closes, which it must; gives what it said.
-    pub(crate) fn read_to_close(&mut self) -> Vec<u8> {
+    pub fn read_to_close(&mut self) -> Vec<u8> {
         let mut said = Vec::new();
         let ended = self.stream.read_to_end(&mut said).map_err(|error| error.kind());
         let closed = matches!(ended, Ok(_) | Err(ErrorKind::ConnectionReset));
@@ -84,7 +97,7 @@ impl RawClient {
     }
 
     /// The next frame; `None` when the server has closed.
-    pub(crate) fn next_frame(&mut self) -> Option<Frame> {
+    pub fn next_frame(&mut self) -> Option<Frame> {
         let mut header = [0; 9];
         self.stream.read_exact(&mut header).ok()?;
         let [a, b, c, kind, flags, stream @ ..] = header;
@@ -94,24 +107,24 @@ impl RawClient {
     }
 
     /// Reads up to the first frame that is as wanted.
-    pub(crate) fn await_frame(&mut self, wanted: impl Fn(&Frame) -> bool) -> Frame {
+    pub fn await_frame(&mut self, wanted: impl Fn(&Frame) -> bool) -> Frame {
         std::iter::from_fn(|| self.next_frame()).find(wanted).expect("the frame comes")
     }
 }
 
 /// A frame.
-pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u32).to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// HEADERS of an export request, its body to follow.
-pub(crate) fn export_headers(stream: u32) -> Vec<u8> {
+pub fn export_headers(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &export_block())
 }
 
 /// The header block of an export request, nothing in it indexed.
-pub(crate) fn export_block() -> Vec<u8> {
+pub fn export_block() -> Vec<u8> {
     // RFC 7541, appendix A: 3 is `:method: POST`, 6 is `:scheme: http`.
     let mut block = vec![0x83, 0x86];
     for (name, value) in [
@@ -126,7 +139,7 @@ pub(crate) fn export_block() -> Vec<u8> {
 }
 
 /// A header field spelled out; `representation` 0 leaves it out of the table, 0x40 adds it.
-pub(crate) fn field(representation: u8, name: &str, value: &str) -> Vec<u8> {
+pub fn field(representation: u8, name: &str, value: &str) -> Vec<u8> {
     [vec![representation], string(name), string(value)].concat()
 }
 
