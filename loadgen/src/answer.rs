@@ -62,19 +62,19 @@ impl Answer {
     /// The answer that `status` gives; its code is not OK.
     pub(crate) fn from_status(status: &Status) -> Self {
         let code = status.code();
-        let retry_info = status.get_details_retry_info();
-        let has_retry_info = retry_info.is_some();
-        let asked_delay = retry_info.and_then(|info| info.retry_delay);
+        let info = status.get_details_retry_info();
+        let retry_info = info.is_some();
+        let asked_delay = info.and_then(|info| info.retry_delay);
         let retry_delay = Some(asked_delay.unwrap_or(RETRY_DELAY_DEFAULT).min(RETRY_DELAY_MAX));
         match code {
             Code::Cancelled | Code::DeadlineExceeded => {
                 Self { outcome: Outcome::TimedOut, retry_delay }
             }
             Code::Aborted | Code::OutOfRange | Code::Unavailable | Code::DataLoss => {
-                Self { outcome: Outcome::Refused(code), retry_delay }
+                Self { outcome: Outcome::Refused { code, retry_info }, retry_delay }
             }
-            Code::ResourceExhausted if has_retry_info => {
-                Self { outcome: Outcome::Refused(code), retry_delay }
+            Code::ResourceExhausted if retry_info => {
+                Self { outcome: Outcome::Refused { code, retry_info }, retry_delay }
             }
             _ => Self::final_answer(Outcome::Rejected(code)),
         }
@@ -146,7 +146,8 @@ mod tests {
         let answer = |code| Answer::from_status(&Status::new(code, ""));
         for code in [Code::Unavailable, Code::Aborted, Code::OutOfRange, Code::DataLoss] {
             let retry_delay = Some(RETRY_DELAY_DEFAULT);
-            assert_eq!(answer(code), Answer { outcome: Outcome::Refused(code), retry_delay });
+            let outcome = Outcome::Refused { code, retry_info: false };
+            assert_eq!(answer(code), Answer { outcome, retry_delay });
         }
         for code in [Code::Cancelled, Code::DeadlineExceeded] {
             assert_eq!(answer(code).outcome, Outcome::TimedOut);
@@ -156,7 +157,7 @@ mod tests {
             let outcome = Outcome::Rejected(code);
             assert_eq!(answer(code), Answer { outcome, retry_delay: None });
         }
-        let unavailable = Outcome::Refused(Code::Unavailable);
+        let unavailable = Outcome::Refused { code: Code::Unavailable, retry_info: false };
         assert_eq!(Answer::from_http(StatusCode::SERVICE_UNAVAILABLE).outcome, unavailable);
     }
 
@@ -171,7 +172,7 @@ mod tests {
                 let details = ErrorDetails::with_retry_info(Some(asked));
                 let status = Status::with_error_details(code, "busy", details);
                 let answer = Answer::from_status(&status);
-                assert_eq!(answer.outcome, Outcome::Refused(code));
+                assert_eq!(answer.outcome, Outcome::Refused { code, retry_info: true });
                 assert_eq!(answer.retry_delay, Some(expected));
             }
         }

@@ -41,7 +41,7 @@ impl BadSpanTotals {
             Outcome::Acknowledged => 0,
             Outcome::Partial { rejected } => rejected.min(spans),
             Outcome::Rejected(_) => spans,
-            Outcome::Refused(_) | Outcome::TimedOut => {
+            Outcome::Refused { .. } | Outcome::TimedOut => {
                 self.undecided += u64::from(bad);
                 return;
             }
@@ -74,7 +74,7 @@ mod tests {
             Outcome::Partial { rejected: 3 },
             Outcome::Partial { rejected: 1 },
             Outcome::Rejected(Code::InvalidArgument),
-            Outcome::Refused(Code::Unavailable),
+            Outcome::Refused { code: Code::Unavailable, retry_info: true },
             Outcome::TimedOut,
         ];
         let workers = vec![WorkerLedger { worker: WorkerId(1), outcomes }];

@@ -234,7 +234,7 @@ mod tests {
             [("grpc-status".parse().unwrap(), HeaderValue::from_static("14"))]
                 .into_iter()
                 .collect();
-        let refused = Outcome::Refused(Code::Unavailable);
+        let refused = Outcome::Refused { code: Code::Unavailable, retry_info: false };
         let outcome =
             |headers, trailers, http_status| judge(http_status, headers, &[], trailers).outcome;
         assert_eq!(outcome(&unavailable, None, StatusCode::OK), refused);

@@ -22,8 +22,9 @@ pub(crate) enum Outcome {
     Partial { rejected: u32 },
     /// An answer that must not be retried: the receiver does not want these spans.
     Rejected(Code),
-    /// An answer that asks for a retry, which was not made or was made in vain.
-    Refused(Code),
+    /// An answer that asks for a retry, which was not made or was made in vain; with RetryInfo it
+    /// says when.
+    Refused { code: Code, retry_info: bool },
     /// No verdict: the deadline passed or the connection broke. The spans may have arrived.
     TimedOut,
 }
@@ -50,7 +51,7 @@ pub(crate) struct SpanTotals {
     pub(crate) acknowledged: u64,
     /// By reason: `partial_success` or the status.
     pub(crate) rejected: BTreeMap<String, u64>,
-    /// By status.
+    /// By status, and by whether RetryInfo came with it.
     pub(crate) refused: BTreeMap<String, u64>,
     pub(crate) timed_out: u64,
 }
@@ -61,7 +62,7 @@ impl Outcome {
         match self {
             Self::Acknowledged => spans,
             Self::Partial { rejected } => spans.saturating_sub(rejected),
-            Self::Rejected(_) | Self::Refused(_) | Self::TimedOut => 0,
+            Self::Rejected(_) | Self::Refused { .. } | Self::TimedOut => 0,
         }
     }
 
@@ -70,8 +71,9 @@ impl Outcome {
             Self::Acknowledged => (0, 0),
             Self::Partial { rejected } => (1, rejected),
             Self::Rejected(code) => (2, code as u32),
-            Self::Refused(code) => (3, code as u32),
+            Self::Refused { code, retry_info: true } => (3, code as u32),
             Self::TimedOut => (4, 0),
+            Self::Refused { code, retry_info: false } => (5, code as u32),
         }
     }
 
@@ -81,8 +83,9 @@ impl Outcome {
             0 => Ok(Self::Acknowledged),
             1 => Ok(Self::Partial { rejected: detail }),
             2 => Ok(Self::Rejected(code)),
-            3 => Ok(Self::Refused(code)),
+            3 => Ok(Self::Refused { code, retry_info: true }),
             4 => Ok(Self::TimedOut),
+            5 => Ok(Self::Refused { code, retry_info: false }),
             _ => Err(DamageError::Value("an outcome")),
         }
     }
@@ -121,8 +124,9 @@ impl Ledger {
                 Outcome::Rejected(code) => {
                     *totals.rejected.entry(format!("{code:?}")).or_default() += spans;
                 }
-                Outcome::Refused(code) => {
-                    *totals.refused.entry(format!("{code:?}")).or_default() += spans;
+                Outcome::Refused { code, retry_info } => {
+                    let without = if retry_info { "" } else { " without RetryInfo" };
+                    *totals.refused.entry(format!("{code:?}{without}")).or_default() += spans;
                 }
                 Outcome::TimedOut => totals.timed_out += spans,
             }
@@ -199,9 +203,9 @@ mod tests {
             Outcome::Acknowledged,
             Outcome::Partial { rejected: 3 },
             Outcome::Rejected(Code::InvalidArgument),
-            Outcome::Refused(Code::Unavailable),
+            Outcome::Refused { code: Code::Unavailable, retry_info: true },
+            Outcome::Refused { code: Code::Unavailable, retry_info: false },
             Outcome::TimedOut,
-            Outcome::Acknowledged,
         ];
         let workers = vec![
             WorkerLedger { worker: WorkerId(1), outcomes },
@@ -224,10 +228,11 @@ mod tests {
     fn totals_reconcile() {
         let totals = ledger().totals();
         assert_eq!(totals.generated, 70);
-        assert_eq!(totals.acknowledged, 37);
+        assert_eq!(totals.acknowledged, 27);
         assert_eq!(totals.rejected["partial_success"], 3);
         assert_eq!(totals.rejected["InvalidArgument"], 10);
         assert_eq!(totals.refused["Unavailable"], 10);
+        assert_eq!(totals.refused["Unavailable without RetryInfo"], 10);
         assert_eq!(totals.timed_out, 10);
         let answered_no: u64 = totals.rejected.values().chain(totals.refused.values()).sum();
         assert_eq!(totals.generated, totals.acknowledged + answered_no + totals.timed_out);
@@ -238,7 +243,7 @@ mod tests {
     fn totals_add_up() {
         let mut sum = ledger().totals();
         sum.add(ledger().totals());
-        assert_eq!((sum.generated, sum.acknowledged, sum.timed_out), (140, 74, 20));
+        assert_eq!((sum.generated, sum.acknowledged, sum.timed_out), (140, 54, 20));
         assert_eq!((sum.rejected["InvalidArgument"], sum.refused["Unavailable"]), (20, 20));
     }
 }

@@ -142,7 +142,9 @@ mod tests {
     /// A request without an answer may arrive or not; neither is a loss.
     #[test]
     fn unanswered_requests_cannot_lose() {
-        for outcome in [Outcome::TimedOut, Outcome::Refused(Code::Unavailable)] {
+        for outcome in
+            [Outcome::TimedOut, Outcome::Refused { code: Code::Unavailable, retry_info: true }]
+        {
             let verdict = verdict(&[outcome; 2], 0..4);
             assert_eq!((verdict.lost, verdict.arrived_unconfirmed), (0, 4));
         }

@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    ops::Range,
     path::PathBuf,
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
@@ -126,6 +127,26 @@ impl Stand {
         self.backend.cut();
     }
 
+    /// Kills a pipeline of the row at random moments for as long as the load runs, and starts it
+    /// again each time; how many times.
+    pub(crate) fn kill_while(
+        &mut self,
+        load: &mut Load,
+        victim: &mut Pipeline,
+        millis: Range<u64>,
+    ) -> u32 {
+        for kills in 0.. {
+            rest(self.random.millis(millis.start, millis.end));
+            if !load.is_running() {
+                return kills;
+            }
+            self.note_memory(victim);
+            victim.kill_9();
+            victim.launch_again();
+        }
+        unreachable!("the load ends before the numbers do")
+    }
+
     /// Remembers the most memory that a pipeline held.
     pub(crate) fn note_memory(&mut self, pipeline: &Pipeline) {
         self.rss_bytes_max = self.rss_bytes_max.max(pipeline.memory_bytes_max().unwrap_or(0));
@@ -233,6 +254,11 @@ impl Report {
         self.0["acknowledged_spans_per_second"].as_f64().unwrap_or(0.0)
     }
 
+    /// 99 of 100 replies came within this, from the intended start.
+    pub(crate) fn latency_p99_us(&self) -> f64 {
+        self.0["latency_us"]["p99"].as_f64().unwrap_or(f64::NAN)
+    }
+
     /// Spans without a verdict within the client's deadline.
     pub(crate) fn timed_out(&self) -> u64 {
         self.0["spans"]["timed_out"].as_u64().unwrap_or(0)
@@ -256,8 +282,8 @@ impl Report {
         by_reason.values().filter_map(Value::as_u64).sum()
     }
 
-    /// True when every refusal was UNAVAILABLE. The ledger does not keep whether RetryInfo came
-    /// along: tests/it looks at that.
+    /// True when every refusal was UNAVAILABLE with RetryInfo: loadgen names those without it
+    /// differently.
     pub(crate) fn only_unavailable(&self) -> bool {
         self.rejected() == 0 && self.refused().iter().all(|(status, _)| status == "Unavailable")
     }
