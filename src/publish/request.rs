@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(process.bytes_used(), REQUEST_CHARGE_BYTES_MIN);
     }
 
-    /// What still arrives does not wait for Kafka; what has arrived does, however its charge changes.
+    /// What still arrives does not wait for Kafka; what has arrived does, whatever it is charged.
     #[test]
     fn bytes_wait_from_their_arrival() {
         let (process, connection) = budgets(64 * KIB, 32 * KIB);

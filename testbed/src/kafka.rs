@@ -124,6 +124,18 @@ impl Kafka {
         }
     }
 
+    /// As if the brokers' disks were full: none of their files may grow any more, until they are
+    /// started again.
+    pub fn fill_disks(&self) {
+        for id in self.process_ids() {
+            let limited = Command::new("prlimit")
+                .args(["--pid", &id.to_string(), "--fsize=1"])
+                .status()
+                .expect("util-linux is there");
+            assert!(limited.success(), "prlimit: {limited}");
+        }
+    }
+
     /// Starts every broker again at its old address and with its old data.
     pub fn restart(&mut self) {
         let libraries = parts::folder("kafka").join("libs");

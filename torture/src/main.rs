@@ -6,6 +6,8 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the table is what it is for")]
 
+mod clock;
+mod hostility;
 mod outcome;
 mod proxy;
 mod random;

@@ -15,17 +15,18 @@ use crate::{
 };
 
 pub(super) const ROW: Row =
-    Row { name: "backend", fault: "the backend refuses, then is away", short_seconds: 70, play };
+    Row { name: "backend", fault: "the backend refuses, then is away", short_seconds: 90, play };
 
 fn play(random: Random, short: bool) -> Outcome {
     let mut stand = Stand::new(KafkaOptions::nodes(1), random);
+    // Six times the longest rest between two polls passes without the backend.
+    let (rest_millis, duration) = if short { (6_000, "38s") } else { (30_000, "182s") };
+    let phase = Duration::from_millis(2 * rest_millis);
+    let consumer = format!("session.timeout.ms=6000,max.poll.interval.ms={rest_millis}");
     let pipeline = stand.pipeline(&[
-        // Six times this passes without the backend, unless time is short.
-        ("KAFKA_CONSUMER_CONFIG", "session.timeout.ms=6000,max.poll.interval.ms=10000"),
+        ("KAFKA_CONSUMER_CONFIG", consumer.as_str()),
         ("FORWARD_RETRY_BACKOFF_MAX", "1s"),
     ]);
-    let (phase, duration) = if short { (6, "20s") } else { (20, "62s") };
-    let phase = Duration::from_secs(phase);
     let began = Instant::now();
     let load = stand.load(&pipeline, &["--rate", "10k", "--duration", duration]);
     let unavailable = stand.fail_backend(&["--retry-info", "500ms"]);

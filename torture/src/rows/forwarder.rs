@@ -1,15 +1,12 @@
 //! The forwarding process is killed at random moments, between send and commit among them.
 //!
-//! Oracle: LOST 0, and what comes again is the same bytes: CORRUPT 0.
+//! Oracle: LOST 0, and what comes again is the same bytes: CORRUPT 0. Something comes again, or no
+//! kill fell between a send and its commit.
 
 use testbed::kafka::KafkaOptions;
 
 use super::Row;
-use crate::{
-    outcome::Outcome,
-    random::Random,
-    stand::{Stand, rest},
-};
+use crate::{outcome::Outcome, random::Random, stand::Stand};
 
 pub(super) const ROW: Row =
     Row { name: "forwarder", fault: "kill -9 of the forwarder", short_seconds: 45, play };
@@ -22,20 +19,11 @@ fn play(random: Random, short: bool) -> Outcome {
     let mut forwarder = stand.pipeline(&settings);
     let duration = if short { "12s" } else { "25s" };
     let mut load = stand.load(&receiver, &["--rate", "10k", "--duration", duration, "--retry"]);
-    let mut kills = 0;
-    loop {
-        rest(stand.random.millis(1200, 4000));
-        if !load.is_running() {
-            break;
-        }
-        stand.note_memory(&forwarder);
-        forwarder.kill_9();
-        forwarder.launch_again();
-        kills += 1;
-    }
+    let kills = stand.kill_while(&mut load, &mut forwarder, 1200..4000);
     load.finish();
     let mut outcome = stand.judge(&[&receiver, &forwarder]);
     outcome.demand(kills >= 3, "too few kills");
+    outcome.demand(outcome.duplicate > 0, "no kill fell between a send and its commit");
     outcome.note(format!("{kills} kills"));
     outcome
 }

@@ -3,10 +3,13 @@
 mod absent;
 mod backend;
 mod broker;
+mod clock;
 mod cluster;
 mod descriptors;
+mod disk;
 mod forwarder;
 mod greedy;
+mod hostile;
 mod network;
 mod overload;
 mod partitions;
@@ -43,12 +46,15 @@ pub(crate) const ROWS: &[Row] = &[
     partitions::ROW,
     sigterm::ROW,
     descriptors::ROW,
+    clock::ROW,
+    disk::ROW,
     recreated::ROW,
     overload::ROW,
     overload::SLOW_ROW,
     overload::BACKEND_ROW,
     streams::ROW,
     greedy::ROW,
+    hostile::ROW,
 ];
 
 /// As many rows as fit into `seconds`, in the order of the table.

@@ -5,11 +5,7 @@
 use testbed::kafka::KafkaOptions;
 
 use super::Row;
-use crate::{
-    outcome::Outcome,
-    random::Random,
-    stand::{Stand, rest},
-};
+use crate::{outcome::Outcome, random::Random, stand::Stand};
 
 pub(super) const ROW: Row =
     Row { name: "receiver", fault: "kill -9 of the receiver", short_seconds: 40, play };
@@ -21,17 +17,7 @@ fn play(random: Random, short: bool) -> Outcome {
     let duration = if short { "12s" } else { "25s" };
     let mut load =
         stand.load(&receiver, &["--rate", "10k", "--duration", duration, "--retry", "60s"]);
-    let mut kills = 0;
-    loop {
-        rest(stand.random.millis(800, 3500));
-        if !load.is_running() {
-            break;
-        }
-        stand.note_memory(&receiver);
-        receiver.kill_9();
-        receiver.launch_again();
-        kills += 1;
-    }
+    let kills = stand.kill_while(&mut load, &mut receiver, 800..3500);
     load.finish();
     let mut outcome = stand.judge(&[&receiver, &forwarder]);
     outcome.demand(kills >= 3, "too few kills");
