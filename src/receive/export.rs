@@ -181,8 +181,9 @@ impl Count {
 impl Drop for Count {
     fn drop(&mut self) {
         let metrics = &self.export.telemetry.receive;
-        metrics.requests_in_flight.dec();
+        // In this order: whoever sees none in flight sees what became of each.
         metrics.requests.with_label_values(&[self.outcome]).inc();
+        metrics.requests_in_flight.dec();
     }
 }
 

@@ -95,6 +95,8 @@ fn file_descriptors_run_out() {
     let settings = [("ROLE", "receive"), ("KAFKA_BROKERS", brokers.as_str())];
     let program = Program::start_with_descriptors(64, &settings);
     let good = program.client();
+    // Once its connections to the broker are there, that is: they need descriptors as well.
+    assert_eq!(good.export(&request(trace(1, 1))).code(), tonic::Code::Ok);
     // More than it has, which include what it inherited; the kernel takes the rest in waiting.
     let clients: Vec<_> = (0..400).map(|_| RawClient::connect(program.otlp_address())).collect();
     assert_eq!(good.export(&request(trace(1, 1))).code(), tonic::Code::Ok);
