@@ -14,9 +14,9 @@ pub const GIB: usize = 1024 * MIB;
 
 // receive
 
-/// Default of `OTLP_BYTES_IN_FLIGHT_MAX`. Reply latency times throughput: 64 MiB carries
-/// 640 MB/s at 100 ms, and mimalloc keeps a set this size mapped without page faults.
-pub const BYTES_IN_FLIGHT_DEFAULT: usize = 64 * MIB;
+/// Default of `OTLP_BYTES_IN_FLIGHT_MAX`. Reply latency times throughput: 32 MiB carries 320 MB/s
+/// at 100 ms. With it, a thousand busy connections fit into 256 MiB.
+pub const BYTES_IN_FLIGHT_DEFAULT: usize = 32 * MIB;
 /// Default of `OTLP_REQUEST_BYTES_MAX`; twice what a Collector's own receiver takes by default.
 pub const REQUEST_BYTES_DEFAULT: usize = 8 * MIB;
 /// A connection, like a single request, may hold one share in this many of the budget: one greedy
@@ -46,16 +46,18 @@ pub const CONNECTION_AGE_DEFAULT: Duration = Duration::from_secs(30 * 60);
 /// A connection may be sent away earlier by up to this much of its age, so that a fleet which came
 /// at once does not return at once.
 pub const CONNECTION_AGE_JITTER_PERCENT: u64 = 10;
-/// Default of `OTLP_STREAMS_MAX`: concurrent requests of one connection.
-pub const STREAMS_DEFAULT: u32 = 1024;
+/// Default of `OTLP_STREAMS_MAX`: concurrent requests of one connection; the rest waits in the
+/// client. A client with 10 ms to Kafka and back sends 12,800 requests a second with it, and h2's
+/// table of streams, which never shrinks, stays small.
+pub const STREAMS_DEFAULT: u32 = 128;
 /// Stream window: a whole typical batch without a round trip.
 pub const STREAM_WINDOW_BYTES: u32 = 8 * MIB as u32;
 /// Connection window; h2 also derives its tiny-frame budget from it.
 pub const CONNECTION_WINDOW_BYTES: u32 = 24 * MIB as u32;
 /// Requests of a connection that its client may take back before they were looked at; more is a
-/// flood (CVE-2023-44487). h2's own 20 is less than an honest client takes back at once when its
-/// deadline passes on a starved machine.
-pub const PENDING_RESETS_MAX: usize = 256;
+/// flood (CVE-2023-44487). A request sent whole and taken back is three frames, one of a flood two:
+/// of the former a round ([`READ_ROUND_FRAMES`]) has fewer than this, of the latter more.
+pub const PENDING_RESETS_MAX: usize = 20;
 /// Largest frame we invite, HTTP/2's least: what a connection has sent of a frame is charged to the
 /// budget only when the frame is whole. grpc-go and Java send no larger ones, whatever is invited.
 pub const FRAME_BYTES_MAX: u32 = 16 * KIB as u32;
@@ -81,6 +83,10 @@ pub const CONNECTION_TICK: Duration = Duration::from_secs(2);
 /// charge them. HTTP/2's own windows bound bodies at 24 MiB a connection only, and headers not at
 /// all: a field that is sent as one byte is 100 B of table, so this is 13 MiB of headers at most.
 pub const READ_TURN_BYTES: usize = 128 * KIB;
+/// Frames that one connection may read before the requests that they opened are taken: h2's tables
+/// hold no more of them that are not charged. It is 768 KiB of bodies in frames as we invite them,
+/// so that only tiny ones meet it.
+pub const READ_ROUND_FRAMES: usize = 48;
 /// Least charge of a frame of a request's body: 1 B of data costs its handle and, while no other
 /// frame of the buffer it was read into is kept, framing around it.
 pub const FRAME_CHARGE_BYTES_MIN: usize = 256;
@@ -381,6 +387,8 @@ const _: () = assert!(RECORD_BYTES_DEFAULT + BATCH_FRAMING_BYTES <= BATCH_BYTES_
 const _: () = assert!(2 * ADMISSION_DELAY.as_millis() < MESSAGE_TIMEOUT.as_millis());
 const _: () = assert!(4 * ADMISSION_INTERVAL.as_millis() < ADMISSION_DELAY.as_millis());
 const _: () = assert!(MESSAGE_TIMEOUT.as_millis() < REPLY_DEADLINE_DEFAULT.as_millis());
+const _: () = assert!(READ_ROUND_FRAMES / 3 < PENDING_RESETS_MAX);
+const _: () = assert!(PENDING_RESETS_MAX < READ_ROUND_FRAMES / 2);
 const _: () = assert!(PRODUCER_QUEUE_KIB * KIB > BYTES_IN_FLIGHT_DEFAULT);
 const _: () = assert!(PRODUCER_QUEUE_RECORDS * RECORD_OVERHEAD_BYTES >= BYTES_IN_FLIGHT_DEFAULT);
 const _: () = assert!(RECORD_BYTES_DEFAULT < FORWARD_BATCH_BYTES_DEFAULT);
@@ -397,7 +405,8 @@ pub const MEMORY_BYTES_MAX_DEFAULT: usize = {
     let split_tables = SPLIT_SPANS_MAX * SPLIT_TABLE_BYTES_PER_SPAN_MAX;
     // The record being written, in the scratch that is kept.
     let record_scratch = SCRATCH_BYTES_KEPT;
-    // Per connection one frame that is not whole yet, and h2's buffers (8 KiB in, 16 KiB out).
+    // Per connection one frame that is not whole yet, or what was read beyond a round, and h2's
+    // buffers (8 KiB in, 16 KiB out).
     let connections = CONNECTIONS_DEFAULT * (FRAME_BYTES_MAX as usize + 24 * KIB);
     // Read and not charged yet: one turn, and what is left of it when the next begins.
     let read_turn = 2 * READ_TURN_BYTES;

@@ -4,6 +4,7 @@
 //! a tick: standstill, a peer that is gone, old age. It never waits for one of its requests.
 
 use std::{
+    future::poll_fn,
     io,
     sync::{
         Arc,
@@ -13,7 +14,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::server::{Builder, Connection as Http2};
+use h2::{
+    RecvStream,
+    server::{Builder, Connection as Http2, SendResponse},
+};
+use http::Request;
 use prometheus::IntGauge;
 use tokio::{
     net::TcpStream,
@@ -25,7 +30,7 @@ use super::{
     opening::{self, Opening},
     peers::PeerPlace,
     service::Service,
-    socket::{ReadTurn, Socket},
+    socket::{ReadTurn, Round, Socket},
     watch::Watch,
 };
 use crate::{
@@ -57,20 +62,23 @@ impl Connections {
             // A drain does not wait for those who have not asked for anything.
             () = self.draining.clone().reached(Phase::Draining) => return,
         };
-        let (http2, watch) = match opened.unwrap_or(Err(Unopened::Refused("silent"))) {
+        let (http2, watch, round) = match opened.unwrap_or(Err(Unopened::Refused("silent"))) {
             Ok(opened) => opened,
             Err(Unopened::Left) => return,
             Err(Unopened::Refused(reason)) => {
                 return metrics.connections_refused.with_label_values(&[reason]).inc();
             }
         };
-        if let Some(reason) = self.exchange(http2, watch).await {
+        if let Some(reason) = self.exchange(http2, watch, &round).await {
             metrics.connections_ended.with_label_values(&[reason]).inc();
         }
     }
 
     /// Sees the client's first bytes, and shakes hands when they are HTTP/2's.
-    async fn open(&self, stream: std::net::TcpStream) -> Result<(Handshaken, Watch), Unopened> {
+    async fn open(
+        &self,
+        stream: std::net::TcpStream,
+    ) -> Result<(Handshaken, Watch, Arc<Round>), Unopened> {
         let stream = TcpStream::from_std(stream)?;
         match opening::first_bytes(&stream).await? {
             Opening::Http2 => {}
@@ -83,17 +91,22 @@ impl Connections {
             Opening::Other => return Err(Unopened::Refused("not_http2")),
         }
         let socket = Socket::new(stream, Arc::clone(&self.turn));
-        let progress = socket.progress();
+        let (progress, round) = (socket.progress(), socket.round());
         let mut http2 =
             http2(self.streams_max).handshake::<_, Bytes>(socket).await.map_err(|e| {
                 if e.is_io() { Unopened::Left } else { Unopened::Refused("not_http2") }
             })?;
         let pings = http2.ping_pong().expect("nobody has taken the pings before");
-        Ok((http2, Watch::new(progress, pings, self.age_max, self.grace)))
+        Ok((http2, Watch::new(progress, pings, self.age_max, self.grace), round))
     }
 
     /// Serves requests until either side ends the connection; the reason when it was ours.
-    async fn exchange(&self, mut http2: Handshaken, mut watch: Watch) -> Option<&'static str> {
+    async fn exchange(
+        &self,
+        mut http2: Handshaken,
+        mut watch: Watch,
+        round: &Round,
+    ) -> Option<&'static str> {
         let share = Arc::new(self.service.share());
         let mut tick = interval(CONNECTION_TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -112,7 +125,7 @@ impl Connections {
                     drained = true;
                     http2.graceful_shutdown();
                 }
-                accepted = http2.accept() => match accepted {
+                accepted = accept(&mut http2, round) => match accepted {
                     Some(Ok((request, respond))) => self.service.take(request, respond, &share),
                     // What the client broke; a socket that broke is its own affair.
                     Some(Err(error)) => return ours(&error).then_some("protocol"),
@@ -124,6 +137,21 @@ impl Connections {
 }
 
 type Handshaken = Http2<Socket, Bytes>;
+
+/// The next request; `None` when the connection has ended. A round of reading is over when none of
+/// what it read is left.
+async fn accept(http2: &mut Handshaken, round: &Round) -> Option<Result<Incoming, h2::Error>> {
+    poll_fn(|context| {
+        let accepted = http2.poll_accept(context);
+        if accepted.is_pending() {
+            round.begin();
+        }
+        accepted
+    })
+    .await
+}
+
+type Incoming = (Request<RecvStream>, SendResponse<Bytes>);
 
 /// Why there is no HTTP/2 connection.
 enum Unopened {

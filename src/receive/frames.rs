@@ -1,5 +1,5 @@
 //! Follows HTTP/2's framing in what a connection reads, to tell a frame or a header block that has
-//! begun and does not end. Pure; fed by the socket.
+//! begun and does not end, and to count frames. Pure; fed by the socket.
 //!
 //! h2 waits for the rest of either for ever, and says nothing of it meanwhile.
 
@@ -22,14 +22,25 @@ const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
+/// What was followed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Followed {
+    /// Bytes from the beginning.
+    pub(super) bytes: usize,
+    /// Frames that ended in them.
+    pub(super) frames: usize,
+    /// A frame ended in them that no open header block needs.
+    pub(super) moved: bool,
+}
+
 impl Frames {
-    /// Follows `bytes`; true when a frame ended in them that no open header block needs.
-    pub(super) fn follow(&mut self, mut bytes: &[u8]) -> bool {
-        let preface = bytes.len().min(PREFACE_BYTES - self.preface_count);
+    /// Follows `all` to the end, or to the end of frame number `frames_max`.
+    pub(super) fn follow(&mut self, all: &[u8], frames_max: usize) -> Followed {
+        let preface = all.len().min(PREFACE_BYTES - self.preface_count);
         self.preface_count += preface;
-        bytes = &bytes[preface..];
-        let mut ended = false;
-        while !bytes.is_empty() {
+        let mut bytes = &all[preface..];
+        let mut followed = Followed::default();
+        while !bytes.is_empty() && followed.frames < frames_max {
             if self.header_count < HEADER_BYTES {
                 let count = bytes.len().min(HEADER_BYTES - self.header_count);
                 let end = self.header_count + count;
@@ -47,10 +58,12 @@ impl Frames {
             }
             if self.payload_left == 0 {
                 self.header_count = 0;
-                ended |= !self.block_open;
+                followed.frames += 1;
+                followed.moved |= !self.block_open;
             }
         }
-        ended
+        followed.bytes = all.len() - bytes.len();
+        followed
     }
 
     /// Whether something has begun that has not ended.
@@ -78,9 +91,16 @@ mod tests {
         [&length[1..], &[kind, flags, 0, 0, 0, 1], payload].concat()
     }
 
+    /// Follows everything; true when something ended.
+    fn moved(frames: &mut Frames, bytes: &[u8]) -> bool {
+        let followed = frames.follow(bytes, usize::MAX);
+        assert_eq!(followed.bytes, bytes.len());
+        followed.moved
+    }
+
     fn after_preface() -> Frames {
         let mut frames = Frames::default();
-        assert!(!frames.follow(PREFACE));
+        assert!(!moved(&mut frames, PREFACE));
         assert!(!frames.is_open());
         frames
     }
@@ -97,7 +117,7 @@ mod tests {
         .concat();
         for step in [1, 2, 8, 9, 10, 33, 1000] {
             let mut frames = Frames::default();
-            let ended = bytes.chunks(step).filter(|chunk| frames.follow(chunk)).count();
+            let ended = bytes.chunks(step).filter(|chunk| moved(&mut frames, chunk)).count();
             assert!(ended >= 1 && !frames.is_open(), "in steps of {step}");
         }
     }
@@ -108,22 +128,36 @@ mod tests {
         let whole = frame(0, 0, &[1; 5]);
         for end in 1..whole.len() {
             let mut frames = after_preface();
-            assert!(!frames.follow(&whole[..end]), "{end}");
+            assert!(!moved(&mut frames, &whole[..end]), "{end}");
             assert!(frames.is_open(), "{end}");
-            assert!(frames.follow(&whole[end..]), "{end}");
+            assert!(moved(&mut frames, &whole[end..]), "{end}");
             assert!(!frames.is_open(), "{end}");
         }
+    }
+
+    /// Frames are counted however they are cut; nothing is followed beyond the last one allowed.
+    #[test]
+    fn frames_are_counted() {
+        let (small, large) = (frame(0, 0, &[1]), frame(0, 0, &[1; 100]));
+        let bytes = [&small[..], &large, &small, &small].concat();
+        let mut frames = after_preface();
+        let first = frames.follow(&bytes[..50], 2);
+        assert_eq!(first, Followed { bytes: 50, frames: 1, moved: true });
+        let second = frames.follow(&bytes[50..], 2);
+        let end = small.len() + large.len() + small.len();
+        assert_eq!(second, Followed { bytes: end - 50, frames: 2, moved: true });
+        assert_eq!(frames.follow(&bytes[end..], 0), Followed::default());
     }
 
     /// A header block is open until END_HEADERS; the frames in between end nothing.
     #[test]
     fn a_header_block_ends_with_its_flag() {
         let mut frames = after_preface();
-        assert!(!frames.follow(&frame(HEADERS, 0, &[1; 5])));
+        assert!(!moved(&mut frames, &frame(HEADERS, 0, &[1; 5])));
         assert!(frames.is_open());
-        assert!(!frames.follow(&frame(CONTINUATION, 0, &[1; 5])));
+        assert!(!moved(&mut frames, &frame(CONTINUATION, 0, &[1; 5])));
         assert!(frames.is_open());
-        assert!(frames.follow(&frame(CONTINUATION, END_HEADERS, &[])));
+        assert!(moved(&mut frames, &frame(CONTINUATION, END_HEADERS, &[])));
         assert!(!frames.is_open());
     }
 }

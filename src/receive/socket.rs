@@ -1,7 +1,7 @@
 //! A connection's socket as h2 reads and writes it: paced, and watched for standstill.
 //!
-//! Owned by the connection's task. It never buffers: what cannot be read or written stays with the
-//! kernel.
+//! Owned by the connection's task. What cannot be read or written stays with the kernel; only what
+//! was read beyond a round of frames is kept here until the next.
 
 use std::{
     io,
@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::{Buf, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -21,8 +22,8 @@ use tokio::{
     time::Instant,
 };
 
-use super::frames::Frames;
-use crate::limits::READ_TURN_BYTES;
+use super::frames::{Followed, Frames};
+use crate::limits::{READ_ROUND_FRAMES, READ_TURN_BYTES};
 
 /// What the connections of one runtime may read before its requests have a turn.
 ///
@@ -45,6 +46,34 @@ impl ReadTurn {
             self.used_up.notified().await;
             self.left.store(READ_TURN_BYTES, Ordering::Relaxed);
         }
+    }
+}
+
+/// How many frames a connection may still read before the requests that they opened are taken.
+///
+/// h2 keeps a table entry for every request and every frame that waits, and the tables of a
+/// connection never shrink: without rounds, one burst of the smallest frames would cost megabytes
+/// for the rest of the connection's life.
+pub(super) struct Round {
+    frames_left: AtomicUsize,
+}
+
+impl Round {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { frames_left: AtomicUsize::new(READ_ROUND_FRAMES) })
+    }
+
+    /// Whatever was read has been taken: the next round begins.
+    pub(super) fn begin(&self) {
+        self.frames_left.store(READ_ROUND_FRAMES, Ordering::Relaxed);
+    }
+
+    fn frames_left(&self) -> usize {
+        self.frames_left.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, frames: usize) {
+        self.frames_left.fetch_sub(frames, Ordering::Relaxed);
     }
 }
 
@@ -98,17 +127,75 @@ pub(super) struct Socket {
     stream: TcpStream,
     frames: Frames,
     progress: Arc<Progress>,
+    round: Arc<Round>,
     turn: Arc<ReadTurn>,
+    /// Read, and left to the next round.
+    rest: Bytes,
 }
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, turn: Arc<ReadTurn>) -> Self {
-        Self { stream, frames: Frames::default(), progress: Arc::default(), turn }
+        Self {
+            stream,
+            frames: Frames::default(),
+            progress: Arc::default(),
+            round: Round::new(),
+            turn,
+            rest: Bytes::new(),
+        }
+    }
+
+    /// What the connection's task ends when it has taken what there was.
+    pub(super) fn round(&self) -> Arc<Round> {
+        Arc::clone(&self.round)
     }
 
     /// What the connection's task looks at.
     pub(super) fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
+    }
+
+    /// Reads what an earlier round has left, up to the end of this one.
+    fn read_rest(&mut self, buffer: &mut ReadBuf<'_>) {
+        let next = &self.rest[..self.rest.len().min(buffer.remaining())];
+        let followed = self.frames.follow(next, self.round.frames_left());
+        buffer.put_slice(&next[..followed.bytes]);
+        self.rest.advance(followed.bytes);
+        if self.rest.is_empty() {
+            // An empty slice would keep the memory.
+            self.rest = Bytes::new();
+        }
+        self.note(&followed);
+    }
+
+    /// Reads from the kernel, and keeps what is beyond the end of this round.
+    fn poll_kernel(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let left = self.turn.left.load(Ordering::Relaxed);
+        if left == 0 {
+            self.turn.used_up.notify_one();
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        let bytes = &buffer.filled()[before..];
+        self.turn.left.store(left.saturating_sub(bytes.len()), Ordering::Relaxed);
+        let followed = self.frames.follow(bytes, self.round.frames_left());
+        if followed.bytes < bytes.len() {
+            self.rest = Bytes::copy_from_slice(&bytes[followed.bytes..]);
+            buffer.set_filled(before + followed.bytes);
+        }
+        self.note(&followed);
+        Poll::Ready(Ok(()))
+    }
+
+    fn note(&self, followed: &Followed) {
+        self.round.take(followed.frames);
+        self.progress.reads.set(self.frames.is_open(), followed.moved);
     }
 
     fn written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -124,19 +211,16 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let left = this.turn.left.load(Ordering::Relaxed);
-        if left == 0 {
-            this.turn.used_up.notify_one();
+        if this.round.frames_left() == 0 {
+            // The connection's task takes what was read, begins a round and comes back.
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
-        let bytes = &buffer.filled()[before..];
-        this.turn.left.store(left.saturating_sub(bytes.len()), Ordering::Relaxed);
-        let ended = this.frames.follow(bytes);
-        this.progress.reads.set(this.frames.is_open(), ended);
-        Poll::Ready(Ok(()))
+        if !this.rest.is_empty() {
+            this.read_rest(buffer);
+            return Poll::Ready(Ok(()));
+        }
+        this.poll_kernel(context, buffer)
     }
 }
 

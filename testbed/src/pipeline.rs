@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
     sync::atomic::{AtomicU32, Ordering},
@@ -59,6 +60,11 @@ impl Pipeline {
     /// `http://host:port` of its OTLP receiver.
     pub fn otlp_endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.grpc_port)
+    }
+
+    /// The same as an address.
+    pub fn otlp_address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.grpc_port))
     }
 
     /// One of its HTTP pages.

@@ -25,7 +25,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     |port, until| flood(port, until, &data(&[])),
     |port, until| flood(port, until, &pings()),
     |port, until| flood(port, until, &settings()),
-    |port, until| flood(port, until, &announced_lengths()),
+    |port, until| flood(port, until, &begun_requests()),
     |port, until| flood(port, until, &unread_answers()),
 ];
 
@@ -102,8 +102,8 @@ fn settings() -> Vec<u8> {
     frame(SETTINGS, 0, 0, &[]).repeat(10_000)
 }
 
-fn announced_lengths() -> Vec<u8> {
-    // The largest message that is taken by default.
+/// A thousand requests that announce the largest message that is taken, and send none of it.
+pub(crate) fn begun_requests() -> Vec<u8> {
     let announced = [0, 0, 0x80, 0, 0];
     let one = |stream| [export_headers(stream), frame(DATA, 0, stream, &announced)].concat();
     streams().flat_map(one).collect()

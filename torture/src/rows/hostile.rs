@@ -22,8 +22,7 @@ fn play(random: Random, _short: bool) -> Outcome {
     let mut stand = Stand::new(KafkaOptions::nodes(1), random);
     let pipeline = stand.pipeline(&[("ROLE", "receive")]);
     let forwarder = stand.pipeline(&[("ROLE", "forward")]);
-    let address = pipeline.otlp_endpoint();
-    let address = address.trim_start_matches("http://").parse().expect("an address of loopback");
+    let address = pipeline.otlp_address();
     let polite = ["--rate", "2k", "--spans-per-request", "20", "--connections", "1"];
     let mut offer = |seconds: u64| {
         let duration = format!("{seconds}s");

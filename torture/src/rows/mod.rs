@@ -2,6 +2,7 @@
 
 mod absent;
 mod backend;
+mod begun;
 mod broker;
 mod clock;
 mod cluster;
@@ -53,6 +54,7 @@ pub(crate) const ROWS: &[Row] = &[
     overload::SLOW_ROW,
     overload::BACKEND_ROW,
     streams::ROW,
+    begun::ROW,
     greedy::ROW,
     hostile::ROW,
 ];
