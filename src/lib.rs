@@ -24,6 +24,7 @@ pub mod internal_telemetry;
 
 // Before and after it.
 pub mod check;
+pub mod cli;
 pub mod config;
 pub mod dlq;
 pub mod healthcheck;

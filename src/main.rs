@@ -10,11 +10,8 @@ use std::{
 
 use otel_event_pipeline::{
     check,
-    config::{
-        Config, ConfigErrors, Loaded, Sources,
-        cli::{self, DocsPage, Invocation, Task, exit},
-        settings_markdown,
-    },
+    cli::{self, DocsPage, Invocation, Task, exit},
+    config::{Config, ConfigErrors, Loaded, Sources, settings_markdown},
     dlq, healthcheck,
     internal_telemetry::docs,
     logging,

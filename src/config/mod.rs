@@ -3,14 +3,15 @@
 //! [`Config`] is built once on the main thread and handed to every part by reference or `Arc`;
 //! nothing else reads the environment. A setting is declared where it is read, in the file of its
 //! section: name, default, kind and help in one call. Everything else derives from that call: the
-//! flags and `--help` ([`cli`]), `--print-config`, the table in README, the search for misspelt
-//! variables.
+//! flags and `--help` ([`crate::cli`]), `--print-config`, the table in README, the search for
+//! misspelt variables.
 //!
 //! A value comes from the flag, else the variable, else the file that `<variable>_FILE` names, else
 //! the default. Every mistake is reported at once.
+//!
+//! Imports nothing of its crate but `limits` and `otlp`, so that the fuzz targets can include it.
 
 mod admin;
-pub mod cli;
 mod error;
 mod forward;
 mod kafka;
@@ -34,7 +35,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use forward::ForwardConfig;
 pub use kafka::{Compression, KafkaConfig, TopicConfig};
 pub use kinds::Secret;
-pub(crate) use kinds::is_credential;
+pub(crate) use kinds::{is_credential, parse_duration};
 pub use load::{Config, Loaded};
 pub use log::{LogConfig, LogFormat};
 pub use print::settings_markdown;

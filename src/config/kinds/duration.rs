@@ -44,7 +44,7 @@ pub(in crate::config) fn show_duration(duration: Duration) -> String {
 }
 
 /// Numbers with units, each unit smaller than the one before it.
-pub(in crate::config) fn parse_duration(raw: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(raw: &str) -> Option<Duration> {
     let mut rest = raw;
     let mut units = UNITS.iter();
     let mut total = Duration::ZERO;

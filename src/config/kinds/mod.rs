@@ -14,7 +14,8 @@ mod size;
 
 pub(super) use address::{Address, Brokers, Endpoint, Port, host_port};
 pub(super) use choice::{Choice, Choices};
-pub(super) use duration::{Time, parse_duration, show_duration};
+pub(crate) use duration::parse_duration;
+pub(super) use duration::{Time, show_duration};
 pub(super) use kind::Kind;
 pub(super) use name::{Group, Instance, Topic};
 pub(super) use number::{Count, Replication, ThreadCount};

@@ -5,7 +5,7 @@
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::{
-    config::kinds::parse_duration,
+    config::parse_duration,
     dlq::{DlqTask, Selection, Timestamp},
     internal_telemetry::DEAD_LETTER_REASONS,
     limits::REPLAY_RATE_DEFAULT,

@@ -1,4 +1,5 @@
 //! The command line. The only importer of clap, which splits arguments and prints `--help`.
+//! Read once, on the main thread; it must judge no value of a setting, which `config` does.
 //!
 //! Values pass through clap as text: it would end at the first bad one, and it would read the
 //! environment by itself, leaving no trace of where a value came from.
@@ -12,8 +13,10 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::{Config, Setting};
-use crate::dlq::DlqTask;
+use crate::{
+    config::{Config, Setting},
+    dlq::DlqTask,
+};
 
 /// What the process says when it ends.
 pub mod exit {
