@@ -18,8 +18,8 @@ use super::{
 use crate::{
     config::Config,
     kafka::{
-        DeadLetterError, DeadLetterReader, DeadLetterReplay, Found, Letter, LetterId, Origin,
-        PartitionId, ReadError,
+        DeadLetterError, DeadLetterReader, DeadLetterReplay, Found, Letter, LetterId, PartitionId,
+        ReadError,
     },
 };
 
@@ -143,7 +143,7 @@ impl Replaying {
         output: &mut dyn Write,
     ) -> Result<(), DlqError> {
         let (id, original) = (letter.id, original(letter));
-        let Some(origin) = origin(letter).filter(|_| !is_replayed) else {
+        let Some(origin) = letter.origin().filter(|_| !is_replayed) else {
             self.passed_over += 1;
             let why = if is_replayed { "replayed before" } else { "it does not say where to" };
             return Ok(writeln!(output, "{id} passed over: {why}")?);
@@ -162,9 +162,4 @@ impl Replaying {
         let verb = if self.replay.is_some() { "replayed" } else { "would be replayed" };
         writeln!(output, "{} {verb}, {} passed over", self.replayed, self.passed_over)
     }
-}
-
-fn origin(letter: &Letter) -> Option<Origin<'_>> {
-    let partition = letter.header("original.partition")?.parse().ok()?;
-    Some(Origin { topic: letter.header("original.topic")?, partition: PartitionId(partition) })
 }

@@ -17,19 +17,11 @@ use rdkafka::{
 };
 
 use super::{
-    client,
+    NextOffset, PartitionId, client,
     dead_letter::is_replayed,
     group_events::{GroupContext, GroupEvent, release},
 };
 use crate::{config::Config, limits};
-
-/// A partition of the forwarded topic.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PartitionId(pub i32);
-
-/// The offset after the last one done with: what Kafka calls the committed offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NextOffset(pub i64);
 
 /// A record as it lies in librdkafka's buffer; valid only while it is being taken.
 #[derive(Clone, Copy, Debug)]
@@ -342,7 +334,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::kafka::{dead_letter::REPLAYED_HEADER, produce_raw::tests::foreign_headers};
+    use crate::kafka::{dead_letter_record::REPLAYED_HEADER, produce_raw::tests::foreign_headers};
 
     const DEADLINE: Duration = Duration::from_secs(60);
 

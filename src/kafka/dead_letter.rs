@@ -17,12 +17,9 @@ use rdkafka::{
 
 use super::{
     KafkaError as TopicError, MetadataSource, Record, TopicState, client, client_log,
-    metadata::fetch_topic, produce_raw::each_header,
+    dead_letter_record::REPLAYED_HEADER, metadata::fetch_topic, produce_raw::each_header,
 };
 use crate::{config::Config, limits, otlp::TraceId};
-
-/// On a record that was replayed, and on the mark that says so: partition and offset of the letter.
-pub(super) const REPLAYED_HEADER: &str = "otel.dlq.replayed";
 
 /// True for what `dlq replay` sent.
 pub(super) fn is_replayed(headers: &BorrowedHeaders) -> bool {

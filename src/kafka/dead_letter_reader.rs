@@ -3,7 +3,7 @@
 //! On the main thread of a process of its own. Joins no group and commits nothing: whoever else
 //! reads the topic is not disturbed.
 
-use std::{fmt, ops::ControlFlow, time::Instant};
+use std::{ops::ControlFlow, time::Instant};
 
 use rdkafka::{
     ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
@@ -13,66 +13,8 @@ use rdkafka::{
     message::BorrowedMessage,
 };
 
-use super::{
-    PartitionId, client, client_log, dead_letter::REPLAYED_HEADER, produce_raw::each_header,
-};
+use super::{Found, Letter, LetterId, PartitionId, client, client_log, produce_raw::each_header};
 use crate::{config::Config, limits};
-
-/// Where a letter lies in the dead-letter topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LetterId {
-    /// Its partition.
-    pub partition: PartitionId,
-    /// Its offset there.
-    pub offset: i64,
-}
-
-impl fmt::Display for LetterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.partition.0, self.offset)
-    }
-}
-
-impl LetterId {
-    /// Reads what [`fmt::Display`] writes.
-    fn parse(text: &str) -> Option<Self> {
-        let (partition, offset) = text.split_once('/')?;
-        let partition = PartitionId(partition.parse().ok()?);
-        Some(Self { partition, offset: offset.parse().ok()? })
-    }
-}
-
-/// A record of the dead-letter topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Letter {
-    /// Where it lies.
-    pub id: LetterId,
-    /// Kafka's timestamp in Unix milliseconds.
-    pub timestamp_ms: Option<i64>,
-    /// Every header, in order; what is not text is made so.
-    pub headers: Vec<(String, String)>,
-    /// The original's key, `None` when null.
-    pub key: Option<Vec<u8>>,
-    /// The original's value, or the part that was set aside.
-    pub value: Vec<u8>,
-}
-
-impl Letter {
-    /// The value of the header `otel.dlq.<name>`.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let named = |key: &str| key.strip_prefix("otel.dlq.") == Some(name);
-        self.headers.iter().find(|(key, _)| named(key)).map(|(_, value)| value.as_str())
-    }
-}
-
-/// What lies in the dead-letter topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// A letter.
-    Letter(Letter),
-    /// The mark that a letter before it in this partition was replayed.
-    Replayed(LetterId),
-}
 
 /// Why the dead-letter topic cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -184,27 +126,17 @@ impl DeadLetterReader {
 }
 
 fn found(message: &BorrowedMessage<'_>) -> Found {
-    let id = LetterId { partition: PartitionId(message.partition()), offset: message.offset() };
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut headers = Vec::new();
-    if let Some(borrowed) = message.headers() {
-        each_header(borrowed, |name, value| {
-            headers.push((text(name), text(value.unwrap_or_default())));
-        });
-    }
-    if message.payload().is_none()
-        && let Some((_, replayed)) = headers.iter().find(|(key, _)| key == REPLAYED_HEADER)
-        && let Some(replayed) = LetterId::parse(replayed)
-    {
-        return Found::Replayed(replayed);
-    }
-    Found::Letter(Letter {
-        id,
+    let mut record = Letter {
+        id: LetterId { partition: PartitionId(message.partition()), offset: message.offset() },
         timestamp_ms: message.timestamp().to_millis(),
-        headers,
+        headers: Vec::new(),
         key: message.key().map(Vec::from),
         value: message.payload().map(Vec::from).unwrap_or_default(),
-    })
+    };
+    if let Some(headers) = message.headers() {
+        each_header(headers, |name, value| record.add_header(name, value));
+    }
+    Found::new(record, message.payload().is_some())
 }
 
 struct Context;

@@ -13,19 +13,11 @@ use rdkafka::{
 };
 
 use super::{
-    DeadLetterError, Letter, PartitionId, client,
-    dead_letter::{Context, REPLAYED_HEADER, Waiting, settings},
+    DeadLetterError, Letter, Origin, client,
+    dead_letter::{Context, Waiting, settings},
+    dead_letter_record::REPLAYED_HEADER,
 };
 use crate::{config::Config, limits};
-
-/// Where a letter came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Origin<'a> {
-    /// The topic of the original.
-    pub topic: &'a str,
-    /// The partition of the original.
-    pub partition: PartitionId,
-}
 
 /// The producer of replayed letters.
 pub struct DeadLetterReplay {
