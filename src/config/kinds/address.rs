@@ -62,6 +62,10 @@ impl Kind for Brokers {
     }
 
     fn parse(&self, raw: &str) -> Result<String, String> {
+        // Of the whole text: a comma in a password would make a broker of one half.
+        if raw.contains('@') {
+            return Err(CREDENTIALS.to_owned());
+        }
         let mut brokers = Vec::new();
         for broker in raw.split(',').map(str::trim) {
             if broker.contains("://") {
@@ -99,7 +103,7 @@ impl Kind for Endpoint {
         if raw.contains('@') {
             return Err(CREDENTIALS.to_owned());
         }
-        let (scheme, rest) = raw.split_once("://").unwrap_or(("http", raw));
+        let (scheme, rest) = split_scheme(raw).unwrap_or(("http", raw));
         let scheme = scheme.to_ascii_lowercase();
         if scheme != "http" && scheme != "https" {
             return Err(format!("the scheme `{scheme}` is not known"));
@@ -118,13 +122,21 @@ impl Kind for Endpoint {
 
     /// A path or a query may hold a key that another product wants there.
     fn mask(&self, raw: &str) -> String {
-        let raw = mask_userinfo(raw);
-        let host = raw.find("://").map_or(0, |scheme| scheme + "://".len());
-        match raw[host..].find(['/', '?', '#']) {
-            Some(end) if host + end + 1 < raw.len() => format!("{}***", &raw[..=host + end]),
-            _ => raw,
+        let authority = split_scheme(raw).map_or(raw, |(_, rest)| rest);
+        let Some(end) = authority.find(['/', '?', '#']) else { return mask_userinfo(raw) };
+        let (shown, hidden) = raw.split_at(raw.len() - authority.len() + end + 1);
+        match hidden {
+            "" => mask_userinfo(shown),
+            // Either of them may be a password with a slash in it.
+            _ if hidden.contains('@') => "***".to_owned(),
+            _ => mask_userinfo(shown) + "***",
         }
     }
+}
+
+/// Scheme and what follows it; a `://` in a path or a query begins nothing.
+fn split_scheme(raw: &str) -> Option<(&str, &str)> {
+    raw.split_once("://").filter(|(scheme, _)| !scheme.contains(['/', '?', '#']))
 }
 
 /// Splits `host:port`, where an IPv6 host is in brackets; the error says what is wrong.
@@ -197,6 +209,29 @@ mod tests {
             let error = Endpoint.parse(raw).unwrap_err();
             assert!(error.contains(why), "{raw}: {error}");
         }
+    }
+
+    /// What may be a credential is in no error, wherever its own characters cut it.
+    #[test]
+    fn errors_show_no_credential() {
+        for raw in [
+            "http://u:canary@jaeger:4317",
+            "u:can/canary@jaeger:4317",
+            "http://jaeger:4317/canary",
+            "http://jaeger:4317/a@canary",
+            "jaeger:4317?u=http://a&key=canary",
+            "jaeger:4317?key=canary://a",
+            "u@jaeger:4317/?u=http://a&key=canary",
+        ] {
+            let shown = format!("{} {}", Endpoint.parse(raw).unwrap_err(), Endpoint.mask(raw));
+            assert!(!shown.contains("canary"), "{raw}: {shown}");
+        }
+        for raw in ["u:canary,x@a:9092", "u:x,canary@a:9092", "u://canary@a:9092"] {
+            let shown = format!("{} {}", Brokers.parse(raw).unwrap_err(), Brokers.mask(raw));
+            assert!(!shown.contains("canary"), "{raw}: {shown}");
+        }
+        assert_eq!(Endpoint.mask("http://jaeger:4317/v1"), "http://jaeger:4317/***");
+        assert_eq!(Endpoint.mask("ftp://jaeger:4317/"), "ftp://jaeger:4317/");
     }
 
     /// Brokers are a list of host:port; blanks around commas do not matter.
