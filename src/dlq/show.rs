@@ -23,7 +23,7 @@ pub(super) fn page(letter: &Letter, is_replayed: bool) -> String {
     let key = letter.key.as_ref().map(|key| key.escape_ascii().to_string());
     item(&mut page, 1, "key", key.as_deref().unwrap_or("none"));
     for (name, value) in &letter.headers {
-        item(&mut page, 1, name, &format!("{value:?}"));
+        item(&mut page, 1, &name.escape_debug().to_string(), &format!("{value:?}"));
     }
     match ExportTraceServiceRequest::decode(letter.value.as_slice()) {
         Ok(request) => spans(&mut page, &request),
@@ -119,4 +119,27 @@ fn hex(bytes: &[u8]) -> String {
 fn item(page: &mut String, depth: usize, name: &str, value: &str) {
     // Writing to a String cannot fail.
     writeln!(page, "{:indent$}{name}: {value}", "", indent = 2 * depth).ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::{LetterId, PartitionId};
+
+    /// Whoever may write a letter moves no cursor and adds no line, by whichever part of it.
+    #[test]
+    fn foreign_text_is_quoted() {
+        let hostile = "\u{1b}[2J\nfake: line\u{202e}".to_owned();
+        let letter = Letter {
+            id: LetterId { partition: PartitionId(0), offset: 0 },
+            timestamp_ms: None,
+            headers: vec![(hostile.clone(), hostile.clone())],
+            key: Some(hostile.clone().into_bytes()),
+            value: hostile.into_bytes(),
+        };
+        let page = page(&letter, false);
+        assert!(!page.contains(['\u{1b}', '\u{202e}']), "{page:?}");
+        assert_eq!(page.lines().count(), 6, "{page}");
+        assert!(page.contains(r"  \u{1b}[2J\nfake: line\u{202e}: "), "{page}");
+    }
 }
