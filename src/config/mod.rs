@@ -35,7 +35,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use forward::ForwardConfig;
 pub use kafka::{Compression, KafkaConfig, TopicConfig};
 pub use kinds::Secret;
-pub(crate) use kinds::{is_credential, parse_duration};
+pub(crate) use kinds::{is_credential, is_topic, parse_duration};
 pub use load::{Config, Loaded};
 pub use log::{LogConfig, LogFormat};
 pub use print::settings_markdown;

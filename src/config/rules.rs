@@ -2,7 +2,7 @@
 
 use super::{
     error::ConfigError,
-    kinds::{Kind, Secret, Topic, show_bytes, show_duration},
+    kinds::{Kind, Secret, Topic, is_topic, show_bytes, show_duration},
     load::Config,
 };
 use crate::limits::{BATCH_FRAMING_BYTES, BUDGET_SHARES_PER_CONNECTION};
@@ -112,7 +112,7 @@ fn names(config: &Config) -> [Rule; 4] {
         Rule {
             names: &["KAFKA_TOPIC", "KAFKA_DLQ_TOPIC"],
             // The default grows with the topic's name and is no more checked than any default.
-            holds: Topic.parse(dead_letters).is_ok(),
+            holds: is_topic(dead_letters),
             why: format!("`{dead_letters}` is no topic's name: allowed are {}", Topic.allowed()),
         },
         Rule {

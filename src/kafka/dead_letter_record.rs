@@ -7,6 +7,7 @@
 use std::fmt;
 
 use super::PartitionId;
+use crate::config::is_topic;
 
 /// On a record that was replayed, and on the mark that says so: partition and offset of the letter.
 pub(super) const REPLAYED_HEADER: &str = "otel.dlq.replayed";
@@ -63,11 +64,15 @@ impl Letter {
         self.headers.push((text(name), text(value.unwrap_or_default())));
     }
 
-    /// Where the letter came from, if its headers name a place.
+    /// Where the letter came from, if its headers name a place that Kafka can have.
+    ///
+    /// A topic that cannot be would end a replay here every time; a partition below 0 would let
+    /// the producer choose one.
     pub fn origin(&self) -> Option<Origin<'_>> {
-        let partition = self.header("original.partition")?.parse().ok()?;
+        let partition: i32 = self.header("original.partition")?.parse().ok()?;
         let topic = self.header("original.topic")?;
-        Some(Origin { topic, partition: PartitionId(partition) })
+        let is_place = partition >= 0 && is_topic(topic);
+        is_place.then_some(Origin { topic, partition: PartitionId(partition) })
     }
 }
 
@@ -97,5 +102,57 @@ impl Found {
             Some(replayed) if !has_value => Self::Replayed(replayed),
             _ => Self::Letter(record),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(headers: &[(&str, &str)]) -> Letter {
+        let id = LetterId { partition: PartitionId(2), offset: 7 };
+        let mut record =
+            Letter { id, timestamp_ms: None, headers: Vec::new(), key: None, value: Vec::new() };
+        for (name, value) in headers {
+            record.add_header(name.as_bytes(), Some(value.as_bytes()));
+        }
+        record
+    }
+
+    /// A mark is what names a letter and has no value; all else is a letter.
+    #[test]
+    fn marks_are_told_from_letters() {
+        let mark = record(&[("a", "b"), (REPLAYED_HEADER, "2/7")]);
+        assert_eq!(Found::new(mark.clone(), false), Found::Replayed(mark.id));
+        let names_nothing = record(&[(REPLAYED_HEADER, "2/")]);
+        for (letter, has_value) in [(mark, true), (names_nothing, false), (record(&[]), false)] {
+            assert_eq!(Found::new(letter.clone(), has_value), Found::Letter(letter));
+        }
+    }
+
+    /// A letter goes back to the place in its headers, and nowhere if Kafka cannot have that place.
+    #[test]
+    fn origin_is_a_place() {
+        let headers = |topic, partition| {
+            record(&[
+                ("otel.dlq.original.topic", topic),
+                ("otel.dlq.original.partition", partition),
+            ])
+        };
+        let letter = headers("otel.traces", "3");
+        let origin = Origin { topic: "otel.traces", partition: PartitionId(3) };
+        assert_eq!(letter.origin(), Some(origin));
+        for (topic, partition) in [("a", "-1"), ("a", "x"), ("", "0"), ("a\0b", "0"), ("..", "0")] {
+            assert_eq!(headers(topic, partition).origin(), None, "{topic:?} {partition}");
+        }
+        assert_eq!(record(&[]).origin(), None);
+    }
+
+    /// What is not UTF-8 becomes text, and a null value an empty one.
+    #[test]
+    fn headers_become_text() {
+        let mut letter = record(&[]);
+        letter.add_header(b"caf\xe9", None);
+        assert_eq!(letter.headers, [("caf\u{fffd}".to_owned(), String::new())]);
     }
 }

@@ -17,6 +17,7 @@ pub(super) use choice::{Choice, Choices};
 pub(crate) use duration::parse_duration;
 pub(super) use duration::{Time, show_duration};
 pub(super) use kind::Kind;
+pub(crate) use name::is_topic;
 pub(super) use name::{Group, Instance, Topic};
 pub(super) use number::{Count, Replication, ThreadCount};
 pub(super) use overrides::Overrides;

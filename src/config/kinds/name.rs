@@ -32,6 +32,11 @@ impl Kind for Topic {
     }
 }
 
+/// True for what a topic may be called.
+pub(crate) fn is_topic(name: &str) -> bool {
+    Topic.parse(name).is_ok()
+}
+
 /// A consumer group's name.
 pub(in crate::config) struct Group;
 
