@@ -44,7 +44,7 @@ impl Selection {
         let set_aside = set_aside(letter);
         self.reason.as_deref().is_none_or(|reason| letter.header("reason") == Some(reason))
             && self.since.is_none_or(|since| set_aside >= Some(since))
-            && self.until.is_none_or(|until| set_aside < Some(until))
+            && self.until.is_none_or(|until| set_aside.is_some_and(|moment| moment < until))
             && self.partition.is_none_or(|partition| letter.id.partition.0 == partition)
             && self.offset.is_none_or(|offset| letter.id.offset == offset)
     }
@@ -92,6 +92,13 @@ mod tests {
             Selection { offset: Some(8), ..all },
         ] {
             assert!(!other.wants(&letter), "{other:?}");
+        }
+        let timeless = Letter { timestamp_ms: None, headers: Vec::new(), ..letter };
+        for of_some_time in [
+            Selection { since: at(i64::MIN), ..Selection::default() },
+            Selection { until: at(i64::MAX), ..Selection::default() },
+        ] {
+            assert!(!of_some_time.wants(&timeless), "{of_some_time:?}");
         }
     }
 }
