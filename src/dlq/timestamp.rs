@@ -40,26 +40,34 @@ impl FromStr for Timestamp {
 
     /// Reads `2026-01-31T12:00:00Z`, with up to three digits of a second's fraction.
     fn from_str(text: &str) -> Result<Self, NotAMoment> {
-        let number = |digits: &str, max: i64| {
-            let all = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-            digits.parse::<i64>().ok().filter(|number| all && *number <= max).ok_or(NotAMoment)
-        };
-        let (date, time) =
+        let (day, time) =
             text.strip_suffix('Z').and_then(|it| it.split_once('T')).ok_or(NotAMoment)?;
         let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
-        let date: Vec<&str> = date.split('-').collect();
         let time: Vec<&str> = time.split(':').collect();
-        let ([year, month, day], [hour, minute, second]) = (&date[..], &time[..]) else {
-            return Err(NotAMoment);
-        };
-        let (year, month, day) = (number(year, 9999)?, number(month, 12)?, number(day, 31)?);
-        if month == 0 || day == 0 || fraction.len() > 3 {
+        let [hour, minute, second] = time[..] else { return Err(NotAMoment) };
+        let seconds = number(hour, 23)? * 3600 + number(minute, 59)? * 60 + number(second, 59)?;
+        if fraction.len() > 3 {
             return Err(NotAMoment);
         }
-        let seconds = number(hour, 23)? * 3600 + number(minute, 59)? * 60 + number(second, 59)?;
         let fraction_ms = number(&format!("{fraction:0<3}"), 999)?;
-        Ok(Self(days(year, month, day) * DAY_MS + seconds * 1000 + fraction_ms))
+        Ok(Self(calendar_day(day)? * DAY_MS + seconds * 1000 + fraction_ms))
     }
+}
+
+/// Days since the Unix epoch until a day of the calendar, such as `2026-01-31`.
+fn calendar_day(text: &str) -> Result<i64, NotAMoment> {
+    let parts: Vec<&str> = text.split('-').collect();
+    let [year, month, day] = parts[..] else { return Err(NotAMoment) };
+    let (year, month, day) = (number(year, 9999)?, number(month, 12)?, number(day, 31)?);
+    let days = days(year, month, day);
+    // 30 February would quietly be a day in March.
+    if date(days) == (year, month, day) { Ok(days) } else { Err(NotAMoment) }
+}
+
+/// Digits alone, up to `max`.
+fn number(digits: &str, max: i64) -> Result<i64, NotAMoment> {
+    let all = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|number| all && *number <= max).ok_or(NotAMoment)
 }
 
 /// Days since the Unix epoch, by Hinnant's `days_from_civil`: years begin in March, so that the
@@ -116,6 +124,9 @@ mod tests {
             "2023-11-14",
             "2023-11-14T22:13:20",
             "2023-13-14T22:13:20Z",
+            "2023-11-00T22:13:20Z",
+            "2023-02-29T22:13:20Z",
+            "2100-02-29T22:13:20Z",
             "2023-11-14T22:13Z",
         ] {
             assert_eq!(text.parse::<Timestamp>(), Err(NotAMoment), "{text}");
