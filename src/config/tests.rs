@@ -1,9 +1,11 @@
 //! The settings as a whole: defaults, precedence, mistakes, masking, the generated texts.
 
-use std::{collections::BTreeMap, ffi::OsString, fs, net::IpAddr, process::Command};
+use std::{collections::BTreeMap, ffi::OsString, fs, net::IpAddr, path::Path, process::Command};
 
 use super::*;
 use crate::limits;
+
+mod oracle;
 
 fn sources(flags: &[(&str, &str)], variables: &[(&str, &str)]) -> Sources {
     let owned = |pairs: &[(&str, &str)]| {
@@ -292,4 +294,15 @@ fn readme_has_the_table() {
     let (_, rest) = readme.split_once("<!-- settings:begin -->\n").unwrap();
     let (table, _) = rest.split_once("<!-- settings:end -->").unwrap();
     assert!(table.trim() == settings_markdown().trim(), "README differs: run `make generate`");
+}
+
+/// Every file of the fuzz corpus is judged as promised: what fuzzing has found stays found.
+#[test]
+fn corpus_keeps_the_promises() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/config");
+    let files: Vec<_> = fs::read_dir(corpus).unwrap().collect();
+    assert!(files.len() >= 10, "{} files", files.len());
+    for file in files {
+        oracle::check(&fs::read(file.unwrap().path()).unwrap());
+    }
 }

@@ -6,12 +6,14 @@
 //! part of the program that decodes spans: somebody wants to read them.
 //!
 //! `run` does what is asked, with `selection` (which letters), `list` and `show` (in words),
-//! `timestamp` (moments in words).
+//! `timestamp` (moments in words). All but `run` are pure, and fuzzed.
 
 mod list;
 mod run;
 mod selection;
 mod show;
+#[cfg(test)]
+mod tests;
 mod timestamp;
 
 pub use run::{DlqError, run};

@@ -1,30 +1,9 @@
-//! Writes the seeds of the corpora: one small request per shape that the split knows.
-//!
-//! `cargo run --example seeds`, in this folder; what fuzzing has added besides is left alone.
+//! Requests: one per shape that the split knows.
 
-use std::fs;
-use std::path::Path;
+use super::encode::Message;
 
-#[path = "../../src/otlp/tests/encode.rs"]
-mod encode;
-
-use encode::{FieldOrder, Message};
-
-fn main() -> std::io::Result<()> {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    for (order, suffix) in [(FieldOrder::Ascending, "up"), (FieldOrder::Descending, "down")] {
-        for (name, request) in requests() {
-            for target in ["split", "framing"] {
-                let folder = corpus.join(target);
-                fs::create_dir_all(&folder)?;
-                fs::write(folder.join(format!("{name}-{suffix}")), request.encode(order))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn requests() -> Vec<(&'static str, Message)> {
+/// A request per shape.
+pub(super) fn requests() -> Vec<(&'static str, Message)> {
     let two_traces = || vec![span(1), span(2), span(1)];
     let full = span(3)
         .bytes(3, "state=1")
@@ -56,7 +35,7 @@ fn requests() -> Vec<(&'static str, Message)> {
     ]
 }
 
-fn request(scopes_field: u32, spans: Vec<Message>) -> Message {
+pub(super) fn request(scopes_field: u32, spans: Vec<Message>) -> Message {
     Message::new().message(1, block(scopes_field, spans))
 }
 
@@ -68,7 +47,7 @@ fn block(scopes_field: u32, spans: Vec<Message>) -> Message {
     Message::new().message(1, resource).message(scopes_field, scope_spans).bytes(3, "url")
 }
 
-fn span(trace: u8) -> Message {
+pub(super) fn span(trace: u8) -> Message {
     Message::new().bytes(1, [trace; 16]).bytes(2, [5; 8])
 }
 
