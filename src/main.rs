@@ -15,7 +15,7 @@ use otel_event_pipeline::{
     dlq, healthcheck,
     internal_telemetry::docs,
     logging,
-    process::{self, Ending, Process},
+    process::{self, Process},
 };
 
 /// librdkafka's allocations go through it too.
@@ -50,9 +50,7 @@ fn run(loaded: Loaded) -> ExitCode {
     loaded.doubts().for_each(|doubt| tracing::warn!("{doubt}"));
     let asked = process::shutdown_asked(exit::INTERRUPTED);
     ExitCode::from(match Process::start(loaded.config).map(|process| process.run_until(&asked)) {
-        Ok(Ending::Orderly) => exit::OK,
-        Ok(Ending::Late(_)) => exit::LATE,
-        Ok(Ending::Panicked(_)) => exit::PANICKED,
+        Ok(ending) => ending.exit_code(),
         Err(error) => {
             tracing::error!(error = &error as &dyn Error, "not started");
             exit::NOT_STARTED

@@ -28,9 +28,9 @@ pub(super) struct ReceiveSide {
     /// Where clients connect.
     pub(super) address: SocketAddr,
     pub(super) drain: Drain,
-    pub(super) producers: Vec<Arc<Producer<Acknowledgement>>>,
+    producers: Vec<Arc<Producer<Acknowledgement>>>,
     /// Ends the delivery loops once nothing is outstanding.
-    pub(super) delivered: Arc<AtomicBool>,
+    delivered: Arc<AtomicBool>,
     queues: Vec<Receiver<Request>>,
     threads: Vec<ReceiveThread>,
 }
@@ -108,24 +108,15 @@ impl ReceiveSide {
         Ok(())
     }
 
-    /// Finishes what is in flight; what is left at `soon` is answered UNAVAILABLE or dropped.
-    pub(super) fn stop(&self, threads: &mut Threads, soon: Instant, late: Instant) -> Vec<String> {
-        self.drain.begin();
-        if !threads.join("receive-", soon).is_empty() {
-            // Purged records are reported, and reports are answers.
-            self.producers.iter().for_each(|producer| producer.drain(soon));
-            if !threads.join("receive-", soon + ANSWERED_WITHIN).is_empty() {
-                self.drain.end();
-            }
-        }
-        let mut left = threads.join("receive-", late);
-        left.extend(threads.join("publish-", late));
-        self.producers.iter().for_each(|producer| producer.drain(late));
+    /// Has every record reported: what Kafka has not acknowledged at `deadline` is purged, and
+    /// purged records are reports, which are answers.
+    pub(super) fn report_all(&self, deadline: Instant) {
+        self.producers.iter().for_each(|producer| producer.drain(deadline));
+    }
+
+    /// The same, and nothing comes after it: the delivery loops may end.
+    pub(super) fn end_deliveries(&self, deadline: Instant) {
+        self.report_all(deadline);
         self.delivered.store(true, Ordering::Release);
-        left.extend(threads.join("delivery-", late));
-        left
     }
 }
-
-/// A purge is reported and its answers are written within this.
-const ANSWERED_WITHIN: std::time::Duration = std::time::Duration::from_millis(500);

@@ -1,31 +1,19 @@
-//! The end of the process, in the order of the data.
+//! Ends the process: takes the steps that `shutdown.rs` decides on, in the order of the data.
 //!
-//! 1. Not ready, and the drain delay, in which balancers look elsewhere.
-//! 2. GOAWAY on every connection; requests that were sent are served.
-//! 3. Deliveries are waited for; what is left when time runs short is purged, which answers it
-//!    UNAVAILABLE, and connections that still do not end are dropped.
-//! 4. The forward loops stop polling, wait for their calls in flight, commit and leave the group.
-//! 5. Every thread is joined; who is late is named.
+//! Runs on the main thread. Decides nothing itself but what a step consists of; whoever is late is
+//! named, and never waited for beyond the step's time.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use super::Process;
+use super::{
+    Process,
+    shutdown::{Ending, Shutdown, Step},
+};
 use crate::limits::POLL_INTERVAL;
-
-/// How the process ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Everything was finished, answered and committed.
-    Orderly,
-    /// These threads had not ended at the deadline.
-    Late(Vec<String>),
-    /// This thread panicked; what could be ended in order was.
-    Panicked(String),
-}
 
 impl Process {
     /// Serves until `asked` turns true or a thread fails, then ends in order.
@@ -39,70 +27,93 @@ impl Process {
                 break Some(failure.thread);
             }
         };
-        let ending = self.stop();
+        let left = self.end();
         // A panic during the end is one too: exit code 0 would call it orderly.
         let failure = failure.or_else(|| failures.try_recv().ok().map(|late| late.thread));
-        failure.map_or(ending, Ending::Panicked)
+        Ending::of(left, failure)
     }
 
     /// Ends the process in order, within the shutdown deadline.
-    pub fn stop(mut self) -> Ending {
+    pub fn stop(self) -> Ending {
+        Ending::of(self.end(), None)
+    }
+
+    /// Takes every step; returns the threads that had not ended at the deadline.
+    fn end(mut self) -> Vec<String> {
         let start = Instant::now();
-        let shutdown = self.config.shutdown.clone();
-        tracing::info!(deadline_s = shutdown.deadline.as_secs(), "shutting down");
-        self.serving.set(false, "the process is shutting down");
-        thread::sleep(shutdown.drain_delay.min(shutdown.deadline));
-
-        let late = start + shutdown.deadline;
-        let mut left = Vec::new();
-        if let Some(receive) = &self.receive {
-            let time = late.saturating_duration_since(Instant::now());
-            let soon = Instant::now() + time.mul_f64(SHARE_FOR_ANSWERS);
-            left.extend(receive.stop(&mut self.threads, soon, late));
+        let config = &self.config.shutdown;
+        tracing::info!(deadline_s = config.deadline.as_secs(), "shutting down");
+        let mut shutdown = Shutdown::begin(config, self.receive.is_some(), start);
+        while let Some(step) = shutdown.step() {
+            let until = shutdown.until(step, Instant::now());
+            let left = self.take(step, until);
+            shutdown.taken(step, left);
         }
-        self.stop.store(true, Ordering::Release);
-        for prefix in ["forward-", "send"] {
-            left.extend(self.threads.join(prefix, late));
-        }
-        // It may be waiting for a broker's answer, and owes nobody anything: not waited for.
-        self.threads.join("metadata", Instant::now());
-        self.stop_admin.store(true, Ordering::Release);
-        left.extend(self.threads.join("admin", late));
-
-        let receive = self.receive.take();
-        left.extend(close_clients(&mut self, receive, late));
+        let left = shutdown.left();
         if left.is_empty() {
             tracing::info!(ms = start.elapsed().as_millis() as u64, "ended");
-            return Ending::Orderly;
+        } else {
+            tracing::error!(?left, "not everything had ended at SHUTDOWN_DEADLINE");
         }
-        tracing::error!(?left, "not everything had ended at SHUTDOWN_DEADLINE");
-        Ending::Late(left)
+        left
+    }
+
+    /// Takes one step; returns the threads that were to end with it and have not.
+    fn take(&mut self, step: Step, until: Instant) -> Vec<String> {
+        let receive = self.receive.iter();
+        let ending = match step {
+            Step::LookElsewhere => {
+                self.serving.set(false, "the process is shutting down");
+                thread::sleep(until.saturating_duration_since(Instant::now()));
+                return Vec::new();
+            }
+            Step::Answer => {
+                receive.for_each(|receive| receive.drain.begin());
+                "receive-"
+            }
+            Step::Purge => {
+                receive.for_each(|receive| receive.report_all(Instant::now()));
+                "receive-"
+            }
+            Step::Drop => {
+                receive.for_each(|receive| receive.drain.end());
+                "receive-"
+            }
+            Step::Publish => "publish-",
+            Step::Deliver => {
+                receive.for_each(|receive| receive.end_deliveries(until));
+                "delivery-"
+            }
+            Step::Forward => {
+                self.stop.store(true, Ordering::Release);
+                "forward-"
+            }
+            Step::Send => "send",
+            Step::Metadata => "metadata",
+            Step::Admin => {
+                self.stop_admin.store(true, Ordering::Release);
+                "admin"
+            }
+            Step::Close => return self.close_clients(until),
+        };
+        self.threads.join(ending, until)
+    }
+
+    /// Closes librdkafka's clients on a thread of its own: their destruction can hang on a broker
+    /// that does not answer, and the process must end all the same.
+    fn close_clients(&mut self, until: Instant) -> Vec<String> {
+        let clients = self.receive.take();
+        let spawned = self.threads.spawn("close".to_owned(), None, move || drop(clients));
+        if spawned.is_err() {
+            return vec!["close".to_owned()];
+        }
+        self.threads.join("close", until)
     }
 }
-
-/// The part of the time left in which requests in flight may end by themselves.
-const SHARE_FOR_ANSWERS: f64 = 0.6;
-
-/// Closes librdkafka's clients on a thread of its own: their destruction can hang on a broker that
-/// does not answer, and the process must end all the same.
-fn close_clients<T: Send + 'static>(
-    process: &mut Process,
-    clients: T,
-    deadline: Instant,
-) -> Vec<String> {
-    let spawned = process.threads.spawn("close".to_owned(), None, move || drop(clients));
-    if spawned.is_err() {
-        return vec!["close".to_owned()];
-    }
-    process.threads.join("close", deadline.max(Instant::now() + CLOSE_TIME_MIN))
-}
-
-/// Closing is given at least this long, also when the deadline has passed.
-const CLOSE_TIME_MIN: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     use super::*;
     use crate::config::Config;
