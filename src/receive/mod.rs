@@ -10,6 +10,7 @@
 mod accept;
 mod admission;
 mod admission_pace;
+mod awake;
 mod body;
 mod connection;
 mod drain;

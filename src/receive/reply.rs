@@ -4,14 +4,12 @@
 //! queue, and only the push that finds the runtime asleep wakes it; one drainer task then completes
 //! every waiting request by a local wake.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::{Notify, oneshot};
 
+use super::awake::Awake;
 use crate::publish::{Answer, Charge, Reply};
 
 /// An answer with the charge that goes back when the reply is written.
@@ -25,8 +23,7 @@ type Pending = (oneshot::Sender<Answered>, Answered);
 /// The queue of one runtime.
 pub(super) struct ReplyQueue {
     answers: Sender<Pending>,
-    /// True while a wake-up is on its way or the drainer is at work.
-    awake: AtomicBool,
+    awake: Awake,
     wake: Notify,
 }
 
@@ -41,8 +38,7 @@ impl ReplyQueue {
     /// A queue for at most `requests_max` unanswered requests.
     pub(super) fn new(requests_max: usize, settle: Settle) -> (Arc<Self>, Drainer) {
         let (sender, answers) = bounded(requests_max);
-        let queue =
-            Arc::new(Self { answers: sender, awake: AtomicBool::new(false), wake: Notify::new() });
+        let queue = Arc::new(Self { answers: sender, awake: Awake::new(), wake: Notify::new() });
         (Arc::clone(&queue), Drainer { queue, answers, settle })
     }
 
@@ -61,7 +57,7 @@ impl ReplyQueue {
             // The runtime has ended; nobody waits.
             Err(TrySendError::Disconnected(_)) => return,
         }
-        if !self.awake.swap(true, Ordering::AcqRel) {
+        if self.awake.raise() {
             self.wake.notify_one();
         }
     }
@@ -72,8 +68,7 @@ impl Drainer {
     pub(super) async fn run(self) {
         loop {
             self.queue.wake.notified().await;
-            // Cleared before the queue is emptied: a push after the last look wakes again.
-            self.queue.awake.store(false, Ordering::Release);
+            self.queue.awake.lower();
             while let Ok((sender, (answer, charge))) = self.answers.try_recv() {
                 if sender.is_closed() {
                     (self.settle)(&answer, false);
