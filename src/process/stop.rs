@@ -113,39 +113,53 @@ impl Process {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
+    use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
     use super::*;
     use crate::config::Config;
 
-    /// A process that receives, without a broker, on ports that the system chooses.
-    fn process() -> Process {
+    /// A process in this role, without a broker or a backend, on ports that the system chooses.
+    fn process(role: &str) -> Process {
         let settings = [
-            ("ROLE", "receive"),
+            ("ROLE", role),
             ("GRPC_PORT", "0"),
             ("HTTP_PORT", "0"),
             ("PINNING", "off"),
             ("KAFKA_BROKERS", "127.0.0.1:9"),
+            ("JAEGER_ENDPOINT", "127.0.0.1:9"),
         ];
         Process::start(Config::from_pairs(settings).unwrap()).unwrap()
     }
 
-    /// A panic in a thread ends the process by itself, whichever kind of thread it is: each is
-    /// started through the same call, which a tidy test enforces.
+    /// The kinds of threads that a process in both roles runs, as the beginnings of their names.
+    fn kinds() -> BTreeSet<String> {
+        let process = process("all");
+        let kind = |name: &str| name.trim_end_matches(|it: char| it.is_ascii_digit()).to_owned();
+        let kinds = process.threads.names().map(kind).collect();
+        assert_eq!(process.stop(), Ending::Orderly);
+        kinds
+    }
+
+    /// A panic in a thread ends the process by itself, whichever kind of thread it is: each kind
+    /// that the process runs is given a twin that panics. Every thread is started through the same
+    /// call, which a tidy test enforces.
     #[test]
     fn panic_ends_the_process() {
-        for kind in ["receive-9", "publish-9", "delivery-9", "forward-9", "send", "admin"] {
-            let mut process = process();
-            process.threads.spawn(kind.to_owned(), None, || panic!("expected")).unwrap();
+        let kinds = kinds();
+        assert!(kinds.contains("metadata") && kinds.contains("forward-"), "{kinds:?}");
+        for kind in kinds {
+            let twin = if kind.ends_with('-') { format!("{kind}9") } else { kind };
+            let mut process = process("receive");
+            process.threads.spawn(twin.clone(), None, || panic!("expected")).unwrap();
             let never_asked = AtomicBool::new(false);
-            assert_eq!(process.run_until(&never_asked), Ending::Panicked(kind.to_owned()));
+            assert_eq!(process.run_until(&never_asked), Ending::Panicked(twin));
         }
     }
 
     /// A thread that panics while the process ends in order leaves no orderly end.
     #[test]
     fn panic_during_the_end_is_told() {
-        let mut process = process();
+        let mut process = process("receive");
         let stop = Arc::clone(&process.stop);
         let body = move || {
             while !stop.load(Ordering::Acquire) {

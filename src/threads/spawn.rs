@@ -75,6 +75,12 @@ impl Threads {
         Ok(())
     }
 
+    /// The names of those that were started and not joined.
+    #[cfg(test)]
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.running.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Joins every thread whose name starts with `prefix`; gives up at `deadline`.
     ///
     /// Returns the names of those that were still running.
