@@ -176,14 +176,22 @@ fn silence_about_topics_is_told_once() {
     assert_eq!(told("topics are not checked"), 1, "{}", program.log());
 }
 
+/// The program ends with the exit code of a panic, and says whose it was.
+fn assert_ended_by(thread: &str, mut program: Program) {
+    assert_eq!(program.exit_code(), Some(5));
+    let log = program.log();
+    assert!(log.contains("thread panicked") && log.contains(thread), "{log}");
+}
+
 /// A thread that cannot go on ends the whole process with its own exit code, and says which one.
+/// These two can be brought to it from outside; every kind is tried in `src/process/stop.rs`.
 #[test]
 fn a_panicking_thread_ends_the_program() {
     let kafka = MockKafka::start(&[TOPIC], PARTITIONS);
     let fenced = RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
     kafka.fail(RDKafkaApiKey::JoinGroup, fenced, 1_000);
     let brokers = kafka.brokers();
-    let variables = [
+    let expelled = [
         ("ROLE", "forward"),
         ("INSTANCE", "one"),
         ("FORWARD_THREADS", "1"),
@@ -191,8 +199,15 @@ fn a_panicking_thread_ends_the_program() {
         ("JAEGER_ENDPOINT", "127.0.0.1:9"),
         ("SHUTDOWN_DEADLINE", "10s"),
     ];
-    let mut program = Program::start_unready(&variables);
-    assert_eq!(program.exit_code(), Some(5));
-    let log = program.log();
-    assert!(log.contains("thread panicked") && log.contains("forward-0"), "{log}");
+    assert_ended_by("forward-0", Program::start_unready(&expelled));
+
+    // Enough for the ports, too few for a runtime.
+    let without_runtime = [
+        ("ROLE", "receive"),
+        ("RECEIVE_THREADS", "1"),
+        ("PUBLISH_THREADS", "1"),
+        ("KAFKA_BROKERS", "127.0.0.1:9"),
+        ("SHUTDOWN_DEADLINE", "10s"),
+    ];
+    assert_ended_by("receive-0", Program::start_unready_with_descriptors(5, &without_runtime));
 }

@@ -45,8 +45,16 @@ impl Program {
         Self::watch(command)
     }
 
-    /// Starts it with so many file descriptors beside those it inherits from this process.
+    /// Starts it with so many file descriptors beside those it inherits from this process, and
+    /// waits until it is ready.
     pub(crate) fn start_with_descriptors(count: usize, variables: &[(&str, &str)]) -> Self {
+        let program = Self::start_unready_with_descriptors(count, variables);
+        eventually("the program is ready", || program.page("/readyz").0 == 200);
+        program
+    }
+
+    /// The same, waiting until its ports are open only.
+    pub(crate) fn start_unready_with_descriptors(count: usize, variables: &[(&str, &str)]) -> Self {
         let mut limited = Command::new("sh");
         limited.args([
             "-c",
@@ -60,9 +68,7 @@ impl Program {
             .envs(ANY_PORTS)
             .envs(variables.iter().copied())
             .stdin(Stdio::null());
-        let program = Self::watch(limited);
-        eventually("the program is ready", || program.page("/readyz").0 == 200);
-        program
+        Self::watch(limited)
     }
 
     fn watch(mut command: Command) -> Self {
