@@ -209,5 +209,5 @@ fn a_panicking_thread_ends_the_program() {
         ("KAFKA_BROKERS", "127.0.0.1:9"),
         ("SHUTDOWN_DEADLINE", "10s"),
     ];
-    assert_ended_by("receive-0", Program::start_unready_with_descriptors(5, &without_runtime));
+    assert_ended_by("receive-0", Program::start_unready_with_descriptors(6, &without_runtime));
 }

@@ -55,11 +55,14 @@ impl Program {
 
     /// The same, waiting until its ports are open only.
     pub(crate) fn start_unready_with_descriptors(count: usize, variables: &[(&str, &str)]) -> Self {
+        // The limit is on their numbers, and what is inherited leaves gaps.
+        let limit = format!(
+            "n=0 free=0; while [ $free -lt {count} ]; do \
+             [ -e /dev/fd/$n ] || free=$((free + 1)); n=$((n + 1)); done; \
+             ulimit -n $n && exec \"$0\""
+        );
         let mut limited = Command::new("sh");
-        limited.args([
-            "-c",
-            &format!("ulimit -n $(($(ls /dev/fd | wc -l) + {count})) && exec \"$0\""),
-        ]);
+        limited.args(["-c", &limit]);
         limited.arg(command(&[]).get_program());
         let path = std::env::var("PATH").unwrap();
         limited
