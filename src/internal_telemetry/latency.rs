@@ -104,7 +104,7 @@ impl Latency {
 
     /// A recorder for the calling thread; threads do not share one.
     pub fn recorder(&self) -> Recorder {
-        let recorder = Recorder { histograms: Arc::new(Mutex::new(Box::new(windows::empty()))) };
+        let recorder = Recorder::new();
         lock(&self.shared.recorders).push(recorder.clone());
         recorder
     }
@@ -147,6 +147,11 @@ pub struct Recorder {
 }
 
 impl Recorder {
+    /// One that nobody reads.
+    pub(crate) fn new() -> Self {
+        Self { histograms: Arc::new(Mutex::new(Box::new(windows::empty()))) }
+    }
+
     /// Records one duration; longer than an hour counts as an hour.
     pub fn record(&self, stage: Stage, elapsed: Duration) {
         lock(&self.histograms)[stage as usize].saturating_record(elapsed.as_nanos() as u64);

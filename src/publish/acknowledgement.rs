@@ -133,7 +133,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{internal_telemetry::Telemetry, publish::Budget};
+    use crate::publish::Budget;
 
     struct Told(Sender<Answer>);
 
@@ -152,8 +152,8 @@ mod tests {
         let budget = Arc::new(Budget::new(1 << 20));
         let charge = Charge::open(Arc::clone(&budget), Arc::new(Budget::new(1 << 20))).unwrap();
         let spans = Spans { accepted, ..Spans::default() };
-        let recorder = Telemetry::new().latency.recorder();
-        (Acknowledgement::open(spans, Box::new(Told(told)), charge, recorder), answers, budget)
+        let reply = Box::new(Told(told));
+        (Acknowledgement::open(spans, reply, charge, Recorder::new()), answers, budget)
     }
 
     fn acknowledged(accepted: u64) -> Answer {
