@@ -101,7 +101,7 @@ torture: ## Every fault and overload under load: a line per row, and what was lo
 	target/release/torture $(TORTURE)
 
 .PHONY: deep
-deep: ## Miri, sanitizers and long fuzzing, outside CI (needs nightly Rust).
+deep: ## Loom, Miri, sanitizers and long fuzzing, outside CI (needs nightly Rust, some 5 GB).
 	$(need_rust)
 	CARGO="$(CARGO)" scripts/deep $(DEEP)
 
