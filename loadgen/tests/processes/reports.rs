@@ -178,7 +178,7 @@ fn a_verification_of_nothing_is_void() {
     let output = verify_files(&[&files.path("ledger")], &[&files.path("arrived")]);
     let (code, verdict) = report(&output);
     assert_eq!((code, &verdict["lost"]), (3, &0.into()));
-    assert_eq!(verdict["spans"]["refused"]["Unavailable"], 2_000);
+    assert_eq!(verdict["spans"]["refused"]["Unavailable without RetryInfo"], 2_000);
 }
 
 /// A run's page needs nothing but itself, and a page of saved reports shows all of them.
