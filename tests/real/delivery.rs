@@ -92,7 +92,7 @@ fn a_large_backlog_fits_through_default_limits() {
     let mut client = Client::new(&receive.otlp_endpoint());
     let mut sent = Spans::new();
     let long_trace = otlp::unique_trace_id();
-    let many_traces = (0..110).flat_map(|_| otlp::trace(otlp::unique_trace_id(), 1, MIB / 10));
+    let many_traces = (0..70).flat_map(|_| otlp::trace(otlp::unique_trace_id(), 1, MIB / 10));
     for spans in [many_traces.collect(), otlp::trace(long_trace, 30, MIB / 10)] {
         let request = otlp::request(&scene.service, spans);
         let answer = client.export(&request).expect("it is below the request limit");
