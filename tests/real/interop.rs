@@ -88,7 +88,12 @@ fn the_collector_takes_what_we_forward() {
 
     let collector = Collector::relay(&scene.jaeger().otlp_endpoint());
     let tap = Tap::start(&collector.otlp_endpoint());
-    let forward = scene.pipeline(&[("ROLE", "forward"), ("JAEGER_ENDPOINT", &tap.endpoint())]);
+    let forward = scene.pipeline(&[
+        ("ROLE", "forward"),
+        ("JAEGER_ENDPOINT", &tap.endpoint()),
+        // Batches are sent when they are full, however slowly they fill.
+        ("FORWARD_BATCH_AGE", "5s"),
+    ]);
     let stored = scene.await_in_jaeger(&sent);
     let largest = tap.request_bytes_max();
     assert!((3 * MIB..4 * MIB).contains(&largest), "the largest request has {largest} bytes");
