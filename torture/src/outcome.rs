@@ -43,6 +43,11 @@ impl Outcome {
         }
     }
 
+    /// Fails the row if a pipeline held more memory than is promised, whatever the load.
+    pub(crate) fn demand_bounded_memory(&mut self) {
+        self.demand(self.rss_bytes_max <= RSS_BYTES_MAX, "more than 256 MiB");
+    }
+
     /// Adds a figure for people.
     pub(crate) fn note(&mut self, figure: String) {
         self.notes.push(figure);
@@ -53,6 +58,8 @@ impl Outcome {
         if self.failures.is_empty() { "pass" } else { "FAIL" }
     }
 }
+
+const RSS_BYTES_MAX: u64 = 256 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -71,5 +78,15 @@ mod tests {
         assert_eq!(outcome.verdict(), "pass");
         outcome.demand(outcome.lost == 0, "lost");
         assert_eq!((outcome.verdict(), outcome.failures.len()), ("FAIL", 1));
+    }
+
+    /// The memory that is promised passes, a byte more fails.
+    #[test]
+    fn memory_has_a_bound() {
+        for (rss_bytes_max, verdict) in [(256 << 20, "pass"), ((256 << 20) + 1, "FAIL")] {
+            let mut outcome = Outcome { rss_bytes_max, ..Outcome::default() };
+            outcome.demand_bounded_memory();
+            assert_eq!(outcome.verdict(), verdict);
+        }
     }
 }

@@ -276,6 +276,11 @@ impl Report {
         by_status.iter().map(|(status, value)| (status.clone(), count(value))).collect()
     }
 
+    /// Spans refused, whatever the status.
+    pub(crate) fn refused_spans(&self) -> u64 {
+        self.refused().iter().map(|(_, spans)| spans).sum()
+    }
+
     /// Spans rejected for good: none of what loadgen sends deserves it.
     pub(crate) fn rejected(&self) -> u64 {
         let by_reason = self.0["spans"]["rejected"].as_object().cloned().unwrap_or_default();

@@ -47,7 +47,7 @@ fn play(random: Random, short: bool) -> Outcome {
     let mut outcome = stand.judge(&[&pipeline]);
     outcome.demand(report.refused().is_empty(), "ingest was refused because of the backend");
     outcome.demand(lag > 0.0, "there was no lag: the backend was there");
-    outcome.demand(outcome.rss_bytes_max <= RSS_BYTES_MAX, "more than 256 MiB");
+    outcome.demand_bounded_memory();
     let fast = drained.is_some_and(|drained| drained * 2 <= away);
     outcome.demand(fast, "drained at less than twice the rate of ingest");
     let took = drained.unwrap_or(DRAINED_WITHIN);
@@ -56,4 +56,3 @@ fn play(random: Random, short: bool) -> Outcome {
 }
 
 const DRAINED_WITHIN: Duration = Duration::from_secs(120);
-const RSS_BYTES_MAX: u64 = 256 << 20;

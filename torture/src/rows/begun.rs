@@ -52,11 +52,10 @@ fn play(random: Random, _short: bool) -> Outcome {
     outcome.demand(refused > 0.0, "nothing was refused: the budget was not short");
     outcome.demand(polite.refused().is_empty(), "refused in the end");
     outcome.demand(polite.timed_out() == 0, "requests timed out in the end");
-    outcome.demand(outcome.rss_bytes_max <= RSS_BYTES_MAX, "more than 256 MiB");
+    outcome.demand_bounded_memory();
     outcome.note(format!("{looked_at:.0} requests looked at, {refused:.0} refused"));
     outcome
 }
 
 const CONNECTIONS: usize = 1000;
 const ATTACK_WITHIN: Duration = Duration::from_secs(60);
-const RSS_BYTES_MAX: u64 = 256 << 20;

@@ -1,6 +1,6 @@
 //! One client takes all it can get, another asks for little, at a throttled broker.
 //!
-//! Oracle: the polite client, which retries as OTLP says, has all of its spans acknowledged.
+//! Oracle: of what the polite client asks, without ever retrying, 95 % is acknowledged; LOST 0.
 
 use super::{Row, overload::throttled};
 use crate::{outcome::Outcome, random::Random};
@@ -20,8 +20,7 @@ fn play(random: Random, _short: bool) -> Outcome {
     let greedy = greedy.finish();
     proxy.set_bandwidth(0);
     let mut outcome = stand.judge(&[&pipeline, &forwarder]);
-    let refused: u64 = polite.refused().iter().map(|(_, spans)| spans).sum();
-    let asked = polite.acknowledged() + refused + polite.timed_out();
+    let asked = polite.acknowledged() + polite.refused_spans() + polite.timed_out();
     let share = polite.acknowledged() as f64 / asked.max(1) as f64;
     outcome.demand(share >= SHARE_MIN, "the polite client was starved");
     outcome.note(format!(

@@ -62,9 +62,9 @@ fn play_at(bytes_per_second: u64, random: Random, short: bool) -> Outcome {
         outcome.demand(report.phase.timed_out() == 0, &format!("{what}: requests timed out"));
         outcome.demand(report.phase.only_unavailable(), &format!("{what}: another status"));
     }
-    let refused: u64 = light.phase.refused().iter().map(|(_, spans)| spans).sum();
+    let refused = light.phase.refused_spans();
     outcome.demand(refused == 0, "a light load was refused after the overload");
-    outcome.demand(outcome.rss_bytes_max <= RSS_BYTES_MAX, "more than 256 MiB");
+    outcome.demand_bounded_memory();
     outcome
 }
 
@@ -85,7 +85,7 @@ fn play_backend(random: Random, short: bool) -> Outcome {
     outcome.demand(report.timed_out() == 0, "requests timed out because of the backend");
     outcome.demand(healthy, "not ready because of the backend");
     outcome.demand(lag > 0.0, "there was no lag: the backend was not slow");
-    outcome.demand(outcome.rss_bytes_max <= RSS_BYTES_MAX, "more than 256 MiB");
+    outcome.demand_bounded_memory();
     outcome.note(format!("{lag:.0} records behind"));
     outcome
 }
@@ -116,4 +116,3 @@ const BYTES_PER_SECOND: u64 = 10_000_000;
 /// 2,000 spans/s of 290 B.
 const BACKEND_BYTES_PER_SECOND: u64 = 600_000;
 const GOODPUT_MIN: f64 = 0.9;
-const RSS_BYTES_MAX: u64 = 256 << 20;

@@ -1,6 +1,7 @@
 //! A thousand connections with sixty requests each at a time.
 //!
-//! Oracle: memory stays below 256 MiB; LOST 0. Kept out of selections: it fails, see GUARANTEES.md.
+//! Oracle: memory stays below 256 MiB; LOST 0. Kept out of selections: it comes within a tenth of
+//! the bound, and they run on whatever machine there is.
 
 use testbed::kafka::KafkaOptions;
 
@@ -23,8 +24,6 @@ fn play(random: Random, _short: bool) -> Outcome {
     stand.load(&pipeline, &[&arguments[..], &small].concat()).finish();
     stand.load(&pipeline, &["--rate", "5k", "--duration", "3s", "--retry"]).finish();
     let mut outcome = stand.judge(&[&pipeline, &forwarder]);
-    outcome.demand(outcome.rss_bytes_max <= RSS_BYTES_MAX, "more than 256 MiB");
+    outcome.demand_bounded_memory();
     outcome
 }
-
-const RSS_BYTES_MAX: u64 = 256 << 20;
