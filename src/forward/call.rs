@@ -17,9 +17,7 @@ use super::{
     batch::PREFIX_BYTES,
     outcome::{Outcome, Refusal, one_line},
 };
-use crate::limits;
-
-const TRACES_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+use crate::{limits, otlp::TRACES};
 
 /// The time limit of a call, and how the backend is told of it.
 #[derive(Clone)]
@@ -57,7 +55,7 @@ fn request(message: Bytes, deadline: &Deadline) -> Request<Body> {
     let mut request = Request::new(Body::new(Full::new(message)));
     *request.method_mut() = http::Method::POST;
     *request.version_mut() = http::Version::HTTP_2;
-    *request.uri_mut() = Uri::from_static(TRACES_PATH);
+    *request.uri_mut() = Uri::from_static(TRACES.grpc_export_path);
     let headers = request.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(header::TE, HeaderValue::from_static("trailers"));

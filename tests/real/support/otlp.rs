@@ -14,6 +14,7 @@ use opentelemetry_proto::tonic::{
     trace::v1::{ResourceSpans, ScopeSpans, Span, Status as SpanStatus, span},
 };
 use prost::Message;
+use testbed::raw_http2::EXPORT;
 use tokio::runtime::{Builder, Runtime};
 use tonic::{
     Request, Status,
@@ -54,7 +55,7 @@ impl Client {
         let grpc = &mut self.grpc;
         let answer = self.runtime.block_on(async {
             grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-            let path = PathAndQuery::from_static(EXPORT_PATH);
+            let path = PathAndQuery::from_static(EXPORT);
             grpc.unary(Request::new(message), path, RawCodec).await
         })?;
         ExportTraceServiceResponse::decode(answer.into_inner())
@@ -201,6 +202,5 @@ impl Decoder for RawCodec {
     }
 }
 
-const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 /// As the SDKs wait by default.
 const REPLY_WITHIN: Duration = Duration::from_secs(10);
