@@ -394,8 +394,9 @@ const _: () = assert!(PRODUCER_QUEUE_RECORDS * RECORD_OVERHEAD_BYTES >= BYTES_IN
 const _: () = assert!(RECORD_BYTES_DEFAULT < FORWARD_BATCH_BYTES_DEFAULT);
 
 /// What may be held at one time by a process with one thread of each kind and default settings, in
-/// bytes: every pool at its limit. The program itself, librdkafka's own tables and those of request
-/// headers (see [`READ_TURN_BYTES`]) are beside it.
+/// bytes: every pool at its limit. The program itself, librdkafka's own tables, those of request
+/// headers (see [`READ_TURN_BYTES`]) and what h2 keeps of every connection that was once busy are
+/// beside it.
 pub const MEMORY_BYTES_MAX_DEFAULT: usize = {
     // Requests from arrival to reply; records that librdkafka holds are charged to the same budget.
     let in_flight = BYTES_IN_FLIGHT_DEFAULT;
