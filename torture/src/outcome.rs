@@ -27,7 +27,7 @@ impl Outcome {
 
     /// Adds one ledger's verdict, as `loadgen verify --json` gives it.
     pub(crate) fn add(&mut self, verdict: &Value) {
-        let count = |value: &Value| value.as_u64().unwrap_or(0);
+        let count = |value: &Value| value.as_u64().expect("a verdict has every sum");
         self.acknowledged += count(&verdict["spans"]["acknowledged"]);
         self.arrived += count(&verdict["arrived"]);
         self.lost += count(&verdict["lost"]);
@@ -72,7 +72,14 @@ mod tests {
     fn ledgers_add_up() {
         let mut outcome = Outcome::default();
         for lost in [0, 2] {
-            outcome.add(&json!({"spans": {"acknowledged": 10}, "arrived": 9, "lost": lost}));
+            outcome.add(&json!({
+                "spans": {"acknowledged": 10},
+                "arrived": 9,
+                "lost": lost,
+                "duplicate": 0,
+                "reordered": 0,
+                "corrupt": 0,
+            }));
         }
         assert_eq!((outcome.acknowledged, outcome.arrived, outcome.lost), (20, 18, 2));
         assert_eq!(outcome.verdict(), "pass");

@@ -147,16 +147,17 @@ impl Stand {
         unreachable!("the load ends before the numbers do")
     }
 
-    /// Remembers the most memory that a pipeline held.
-    pub(crate) fn note_memory(&mut self, pipeline: &Pipeline) {
-        self.rss_bytes_max = self.rss_bytes_max.max(pipeline.memory_bytes_max().unwrap_or(0));
+    /// Remembers the most memory that a pipeline held; false when it is no more.
+    pub(crate) fn note_memory(&mut self, pipeline: &Pipeline) -> bool {
+        let held = pipeline.memory_bytes_max();
+        self.rss_bytes_max = self.rss_bytes_max.max(held.unwrap_or(0));
+        held.is_some()
     }
 
-    /// Waits until every acknowledged span has arrived, or in vain, and sums up all ledgers.
+    /// Waits until every acknowledged span has arrived, or in vain, and sums up all ledgers. The
+    /// `pipelines` must have lived to see it.
     pub(crate) fn judge(mut self, pipelines: &[&Pipeline]) -> Outcome {
-        for pipeline in pipelines {
-            self.note_memory(pipeline);
-        }
+        let alive = pipelines.iter().fold(true, |alive, one| self.note_memory(one) && alive);
         let complete = wait::poll(DELIVERED_WITHIN, || {
             self.sink.save();
             (self.verify().lost == 0).then_some(())
@@ -169,6 +170,7 @@ impl Stand {
         outcome.seconds = self.began.elapsed().as_secs();
         outcome
             .demand(outcome.acknowledged > 0, "nothing was acknowledged: the row proves nothing");
+        outcome.demand(alive, "a pipeline has ended");
         outcome.demand(outcome.lost == 0, "acknowledged spans are LOST");
         outcome.demand(outcome.corrupt == 0, "spans are CORRUPT");
         outcome
@@ -279,6 +281,13 @@ impl Report {
     /// Spans refused, whatever the status.
     pub(crate) fn refused_spans(&self) -> u64 {
         self.refused().iter().map(|(_, spans)| spans).sum()
+    }
+
+    /// True when every span was acknowledged in the end: what a row demands of a load that meets
+    /// no fault, or may retry until the fault is over.
+    pub(crate) fn served(&self) -> bool {
+        let others = self.refused_spans() + self.timed_out() + self.rejected();
+        self.acknowledged() > 0 && others == 0
     }
 
     /// Spans rejected for good: none of what loadgen sends deserves it.

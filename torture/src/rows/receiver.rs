@@ -18,8 +18,9 @@ fn play(random: Random, short: bool) -> Outcome {
     let mut load =
         stand.load(&receiver, &["--rate", "10k", "--duration", duration, "--retry", "60s"]);
     let kills = stand.kill_while(&mut load, &mut receiver, 800..3500);
-    load.finish();
+    let report = load.finish();
     let mut outcome = stand.judge(&[&receiver, &forwarder]);
+    outcome.demand(report.served(), "not every span was acknowledged in the end");
     outcome.demand(kills >= 3, "too few kills");
     outcome.note(format!("{kills} kills"));
     outcome
