@@ -102,6 +102,11 @@ pub const LINGER_MAX: Duration = Duration::from_secs(2);
 pub const HEALTH_CHECKS_MAX: usize = 64;
 /// Largest health check: the name of a service.
 pub const HEALTH_CHECK_BYTES_MAX: usize = KIB;
+/// Clients get no descriptor of the last one in so many, nor ...
+pub const DESCRIPTOR_SHARES_KEPT: u64 = 4;
+/// ... of the last so many, when that is fewer: each of a few Kafka clients has a connection and a
+/// pipe per broker, and there are the HTTP pages.
+pub const DESCRIPTORS_KEPT_MAX: u64 = 256;
 /// Pause after a failed accept: out of file descriptors, the next try would fail at once.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The retry delay that every UNAVAILABLE carries: long enough to matter, short against 10 s.

@@ -49,8 +49,17 @@ pub(crate) const REFUSAL_REASONS: &[&str] =
     &["budget", "connection_budget", "queue_full", "broker_unreachable", "shutting_down"];
 
 /// Values of the label `reason` of `receive_connections_refused_total`.
-const CONNECTION_REFUSALS: &[&str] =
-    &["limit", "peer_limit", "queue_full", "shutting_down", "silent", "tls", "http1", "not_http2"];
+const CONNECTION_REFUSALS: &[&str] = &[
+    "limit",
+    "peer_limit",
+    "descriptors",
+    "queue_full",
+    "shutting_down",
+    "silent",
+    "tls",
+    "http1",
+    "not_http2",
+];
 
 /// Values of the label `reason` of `receive_connections_ended_total`.
 const CONNECTION_ENDS: &[&str] =
@@ -63,8 +72,8 @@ impl ReceiveMetrics {
             connections_refused: registry.counters(
                 "receive_connections_refused_total",
                 "OTLP connections closed before they spoke HTTP/2: OTLP_CONNECTIONS_MAX or \
-                 OTLP_CONNECTIONS_PER_PEER_MAX were open, the client was silent or slow, or spoke \
-                 something else",
+                 OTLP_CONNECTIONS_PER_PEER_MAX were open, the last file descriptors are kept for \
+                 Kafka, the client was silent or slow, or spoke something else",
                 "reason",
                 CONNECTION_REFUSALS,
             ),

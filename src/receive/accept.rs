@@ -19,6 +19,7 @@ use tokio::{
 
 use super::{
     connection::Place,
+    descriptors,
     drain::{Draining, Phase},
     peers::Peers,
 };
@@ -124,6 +125,9 @@ impl Acceptor {
 impl Placing {
     /// Gives a socket to the least loaded runtime, or closes it when there is no place.
     fn place(&self, stream: TcpStream, from: IpAddr) -> io::Result<Result<(), Refused>> {
+        if !descriptors::are_left_beside(&stream) {
+            return Ok(Err(Refused("descriptors")));
+        }
         let metrics = &self.telemetry.receive;
         let load = |runtime: &&Runtime| runtime.load.load(Ordering::Relaxed);
         let open: usize = self.runtimes.iter().map(|runtime| load(&runtime)).sum();

@@ -13,6 +13,7 @@ mod admission_pace;
 mod awake;
 mod body;
 mod connection;
+mod descriptors;
 mod drain;
 mod export;
 mod frames;

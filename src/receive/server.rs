@@ -18,6 +18,7 @@ use super::{
     accept::{self, Accepted, Acceptor, BindError, Placing, Runtime},
     admission::Admission,
     connection::Connections,
+    descriptors,
     drain::{Drain, Draining, Phase},
     export::Export,
     health_check::HealthCheck,
@@ -61,7 +62,8 @@ pub struct Surroundings {
 }
 
 impl ReceiveHalf {
-    /// Binds the port and prepares `thread_count` runtimes; nothing is accepted yet.
+    /// Binds the port and prepares `thread_count` runtimes; nothing is accepted yet. The process's
+    /// limit of open files is raised to what the system allows.
     ///
     /// # Errors
     /// The port is taken or may not be used.
@@ -70,6 +72,7 @@ impl ReceiveHalf {
         thread_count: usize,
         surroundings: &Surroundings,
     ) -> Result<Self, BindError> {
+        descriptors::raise_limit(config.connections_max);
         let listener = accept::bind(config)?;
         let address = accept::local_address(&listener, config)?;
         let (drain, draining) = Drain::new();

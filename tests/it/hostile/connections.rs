@@ -87,23 +87,47 @@ fn connections_are_bounded() {
     assert_eq!(good.export(&request(trace(1, 1))).code(), tonic::Code::Ok);
 }
 
-/// Out of file descriptors, the port pauses; it takes connections again when there are some.
+/// A crowd cannot take the last file descriptors: they are Kafka's. Who came before is served, and
+/// the others are when it has gone.
 #[test]
-fn file_descriptors_run_out() {
+fn the_last_descriptors_are_not_for_clients() {
     let kafka = MockKafka::start(&[super::TOPIC], super::PARTITIONS);
     let brokers = kafka.brokers();
     let settings = [("ROLE", "receive"), ("KAFKA_BROKERS", brokers.as_str())];
     let program = Program::start_with_descriptors(64, &settings);
     let good = program.client();
-    // Once its connections to the broker are there, that is: they need descriptors as well.
-    assert_eq!(good.export(&request(trace(1, 1))).code(), tonic::Code::Ok);
-    // More than it has, which include what it inherited; the kernel takes the rest in waiting.
+    // More than it has, which include what it inherited.
     let clients: Vec<_> = (0..400).map(|_| RawClient::connect(program.otlp_address())).collect();
+    let refused = format!("{REFUSED}{{reason=\"descriptors\"}}");
+    eventually("the crowd is refused", || program.metric(&refused) >= 300.0);
     assert_eq!(good.export(&request(trace(1, 1))).code(), tonic::Code::Ok);
     drop(clients);
     assert_eq!(program.client().export(&request(trace(1, 1))).code(), tonic::Code::Ok);
-    let errors = program.metric("otel_pipeline_receive_accept_errors_total");
-    assert!(errors > 0.0);
+    assert_eq!(program.metric("otel_pipeline_receive_accept_errors_total"), 0.0);
+}
+
+/// Out of file descriptors all the same, the port pauses between its tries; it takes connections
+/// again when there are some.
+#[test]
+#[cfg(target_os = "linux")]
+fn file_descriptors_run_out() {
+    let kafka = MockKafka::start(&[super::TOPIC], super::PARTITIONS);
+    let brokers = kafka.brokers();
+    let settings =
+        [("ROLE", "receive"), ("KAFKA_BROKERS", brokers.as_str()), ("LOG_LEVEL", "debug")];
+    let program = Program::start(&settings);
+    let good = program.client();
+    assert_eq!(good.export(&request(trace(1, 1))).code(), tonic::Code::Ok);
+    // Fewer than it has open, but not fewer than poll(2) is asked about at a time. Whoever is
+    // connected stays so; who comes next waits in the kernel.
+    let before = program.limit_descriptors(Some(8));
+    let waiting = RawClient::connect(program.otlp_address());
+    eventually("the port has tried", || program.log().contains("accept failed"));
+    assert_eq!(good.export(&request(trace(1, 1))).code(), tonic::Code::Ok);
+    program.limit_descriptors(before);
+    assert_eq!(program.client().export(&request(trace(1, 1))).code(), tonic::Code::Ok);
+    drop(waiting);
+    assert!(program.metric("otel_pipeline_receive_accept_errors_total") > 0.0);
 }
 
 /// A connection that is old enough is told to go away; what it has begun is answered, and then it

@@ -104,6 +104,16 @@ impl Program {
         OtlpClient::connect(self.otlp_address())
     }
 
+    /// Changes how many descriptors it may have from now on; what it may have had.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn limit_descriptors(&self, current: Option<u64>) -> Option<u64> {
+        use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+        let pid = Pid::from_child(&self.child);
+        // Nobody but root can raise what it has lowered: the upper limit stays.
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        prlimit(Some(pid), Resource::Nofile, Rlimit { current, maximum }).unwrap().current
+    }
+
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         // The standard library sends SIGKILL only; every sh has `kill`.

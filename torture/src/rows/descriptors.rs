@@ -1,32 +1,57 @@
-//! The process may open 64 files, and two hundred clients connect.
+//! The process may open 64 files, two hundred clients connect, and the broker is killed and comes
+//! back meanwhile.
 //!
-//! Oracle: it lives, is well when they have gone, LOST 0.
+//! Oracle: clients are refused before the last descriptors are gone, so that the broker is reached
+//! anew while the crowd is still there; whoever is connected is served; LOST 0.
 
 use std::time::Duration;
 
 use testbed::{kafka::KafkaOptions, wait};
 
 use super::Row;
-use crate::{outcome::Outcome, random::Random, stand::Stand};
+use crate::{
+    outcome::Outcome,
+    random::Random,
+    stand::{Stand, rest},
+};
 
-pub(super) const ROW: Row =
-    Row { name: "descriptors", fault: "64 file descriptors, 200 clients", short_seconds: 40, play };
+pub(super) const ROW: Row = Row {
+    name: "descriptors",
+    fault: "64 file descriptors, 200 clients, the broker restarted",
+    short_seconds: 60,
+    play,
+};
 
 fn play(random: Random, _short: bool) -> Outcome {
     let mut stand = Stand::new(KafkaOptions::nodes(1), random);
     let limited = ["sh", "-c", "ulimit -n 64 && exec \"$0\""];
-    let mut pipeline = stand.launch(&limited, &[]);
-    wait::wait_for("the pipeline", READY_WITHIN, || pipeline.is_ready().then_some(()));
-    let arguments = ["--rate", "2k", "--duration", "8s", "--connections", "200"];
-    let crowd = stand.load(&pipeline, &[&arguments[..], &["--spans-per-request", "16"]].concat());
-    crowd.finish();
-    let ready = wait::poll(READY_WITHIN, || pipeline.is_ready().then_some(()));
-    stand.load(&pipeline, &["--rate", "2k", "--duration", "3s", "--retry"]).finish();
-    let running = pipeline.is_running();
+    let pipeline = stand.launch(&limited, &[]);
+    wait::wait_for("the pipeline", START_WITHIN, || pipeline.is_ready().then_some(()));
+    let arguments = ["--rate", "2k", "--duration", "30s", "--connections", "200"];
+    let mut crowd =
+        stand.load(&pipeline, &[&arguments[..], &["--spans-per-request", "16"]].concat());
+    rest(stand.random.millis(1500, 4000));
+    stand.kafka.kill_9();
+    rest(Duration::from_secs(2));
+    let forwarded = pipeline.metric("forward_records_total");
+    stand.kafka.restart();
+    let again = wait::poll(RECOVERY_WITHIN, || {
+        (pipeline.metric("forward_records_total") > forwarded).then_some(())
+    });
+    let beside_the_crowd = again.is_some() && crowd.is_running();
+    let crowd = crowd.finish();
+    let refused = pipeline.metric("receive_connections_refused_total");
+    let errors = pipeline.metric("receive_accept_errors_total");
+    let later = stand.load(&pipeline, &["--rate", "2k", "--duration", "3s", "--retry"]).finish();
     let mut outcome = stand.judge(&[&pipeline]);
-    outcome.demand(running, "the pipeline ended");
-    outcome.demand(ready.is_some(), "not ready after the crowd had gone");
+    outcome.demand(refused > 0.0, "nobody was refused: there was no crowd");
+    outcome.demand(errors == 0.0, "the last descriptor was taken");
+    outcome.demand(beside_the_crowd, "the broker was not reached anew beside the crowd");
+    outcome.demand(crowd.acknowledged() > 0, "nobody of the crowd was served");
+    outcome.demand(later.served(), "not every span was acknowledged after the crowd");
+    outcome.note(format!("{refused:.0} connections refused"));
     outcome
 }
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const START_WITHIN: Duration = Duration::from_secs(60);
+const RECOVERY_WITHIN: Duration = Duration::from_secs(10);
