@@ -157,3 +157,44 @@ impl<A: Deliver> ClientContext for ProducerEvents<A> {
         tracing::debug!(%error, reason, "kafka client event");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every error of librdkafka that has a label of its own gets that label, and nothing else
+    /// passes for one of them.
+    #[test]
+    fn errors_have_their_labels() {
+        use RDKafkaErrorCode as Code;
+        let table: [(&str, &[Code]); 8] = [
+            ("timed_out", &[Code::MessageTimedOut, Code::RequestTimedOut, Code::OperationTimedOut]),
+            ("not_enough_replicas", &[Code::NotEnoughReplicas, Code::NotEnoughReplicasAfterAppend]),
+            ("too_large", &[Code::MessageSizeTooLarge, Code::InvalidMessageSize]),
+            ("not_authorized", &[Code::TopicAuthorizationFailed, Code::ClusterAuthorizationFailed]),
+            (
+                "unknown_topic",
+                &[Code::UnknownTopic, Code::UnknownTopicOrPartition, Code::UnknownPartition],
+            ),
+            ("purged", &[Code::PurgeQueue, Code::PurgeInflight]),
+            ("fatal", &[Code::Fatal]),
+            (
+                "other",
+                &[
+                    Code::NotLeaderForPartition,
+                    Code::LeaderNotAvailable,
+                    Code::InvalidRecord,
+                    Code::OutOfOrderSequenceNumber,
+                    Code::NoError,
+                ],
+            ),
+        ];
+        for (label, codes) in table {
+            for code in codes {
+                assert_eq!(DeliveryError::from(*code).as_str(), label, "{code:?}");
+            }
+        }
+        let labels: Vec<_> = DeliveryError::ALL.iter().map(|error| error.as_str()).collect();
+        assert_eq!(labels, table.map(|(label, _)| label));
+    }
+}

@@ -236,3 +236,53 @@ impl<A: Deliver> DeliveryLoop<A> {
 const PURGE_REPORTED_WITHIN: Duration = Duration::from_secs(1);
 
 const PURGE_POLL: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use crossbeam_channel::{Sender, bounded};
+
+    use super::*;
+    use crate::health::Health;
+
+    struct Told(Sender<Result<(), DeliveryError>>);
+
+    impl Deliver for Told {
+        fn delivered(self: Arc<Self>, outcome: Result<(), DeliveryError>) {
+            self.0.send(outcome).unwrap();
+        }
+    }
+
+    /// What a broker has not acknowledged when the time is over is reported as purged, once per
+    /// record: `receive/status` makes UNAVAILABLE with RetryInfo of it.
+    #[test]
+    fn drain_purges_what_is_left() {
+        const RECORDS: usize = 3;
+        let mut config = Config::default();
+        config.kafka.brokers = "127.0.0.1:9".to_owned();
+        let telemetry = Arc::new(Telemetry::new());
+        let producer = Producer::create(&config, 0, &telemetry).unwrap();
+        let (told, outcomes) = bounded(RECORDS);
+        for _ in 0..RECORDS {
+            let record = Arc::new(Told(told.clone()));
+            producer.open_client().produce(0, None, b"value", record).unwrap();
+        }
+        let health = Health::new();
+        let delivery = DeliveryLoop {
+            producer: Arc::clone(&producer),
+            stop: Arc::new(AtomicBool::new(true)),
+            heartbeat: health.heartbeat("delivery-0"),
+            flowing: health.condition("deliveries", true),
+        };
+        assert!(outcomes.is_empty(), "nothing is reported before");
+        thread::scope(|scope| {
+            scope.spawn(|| delivery.run());
+            producer.drain(Instant::now());
+        });
+        let outcomes: Vec<_> = outcomes.try_iter().collect();
+        assert_eq!(outcomes, [Err(DeliveryError::Purged); RECORDS]);
+        let errors = &telemetry.kafka.delivery_errors;
+        assert_eq!(errors.with_label_values(&["purged"]).get(), RECORDS as u64);
+    }
+}

@@ -158,3 +158,32 @@ pub(super) fn framed(message: &impl Message) -> Bytes {
     bytes.put_slice(&message.encode_to_vec());
     bytes.freeze()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::DeliveryError;
+
+    /// The status in a reply's headers, and the `outcome` it is counted under.
+    fn told(error: DeliveryError) -> (Status, &'static str) {
+        let failure = Failure::Delivery(error);
+        let (reply, outcome) = reply(Answer::Unavailable { failure, spans: Spans::default() });
+        assert!(reply.message.is_none());
+        (Status::from_header_map(reply.head.headers()).expect("a status"), outcome)
+    }
+
+    /// A record that Kafka did not acknowledge, for whatever reason, is UNAVAILABLE with RetryInfo
+    /// and names the reason; it counts as failed, not as refused: other records may be in Kafka.
+    #[test]
+    fn delivery_errors_are_retryable() {
+        for error in DeliveryError::ALL {
+            let (status, outcome) = told(error);
+            assert_eq!((status.code(), outcome), (Code::Unavailable, "failed"), "{error:?}");
+            let words = format!("kafka did not acknowledge every record: {}", error.as_str());
+            assert_eq!(status.message(), words);
+            let retry = status.get_error_details().retry_info().and_then(|it| it.retry_delay);
+            assert_eq!(retry, Some(RETRY_DELAY), "{error:?}");
+            assert_eq!(refusal(Failure::Delivery(error)), None);
+        }
+    }
+}
