@@ -1,6 +1,6 @@
 //! What Kafka can do to a record, one fault at a time, and what the client then hears.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use tonic::Code;
@@ -63,6 +63,87 @@ fn final_errors_are_named_and_retryable() {
     assert_eq!(kafka.records(TOPIC, PARTITIONS).len(), 3);
 }
 
+/// Errors that are waited out otherwise are named by their own labels when the operator has
+/// librdkafka give a record up at the first one.
+#[test]
+fn errors_without_retries_are_named() {
+    use RDKafkaRespErr as Error;
+    let kafka = MockKafka::start(&[TOPIC], PARTITIONS);
+    let pipeline = start(&kafka, &[("KAFKA_PRODUCER_CONFIG", "retries=0")]);
+    for (error, label, count) in [
+        (Error::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, "not_enough_replicas", 1.0),
+        (Error::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND, "not_enough_replicas", 2.0),
+        (Error::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, "too_large", 1.0),
+        (Error::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, "timed_out", 1.0),
+    ] {
+        kafka.fail(RDKafkaApiKey::Produce, error, 1);
+        assert_retryable(&export(&pipeline), label);
+        assert_eq!(errors(&pipeline, label), count, "{error:?}");
+        assert_eq!(export(&pipeline).code(), Code::Ok, "{error:?}");
+    }
+}
+
+/// A topic that never was, with its creation left to others: not ready and in words, refused with
+/// RetryInfo and counted, and created by nobody.
+#[test]
+fn a_missing_topic_is_refused() {
+    let kafka = MockKafka::start(&[], PARTITIONS);
+    let brokers = kafka.brokers();
+    let settings = [("KAFKA_BROKERS", brokers.as_str()), ("KAFKA_TOPIC_CREATE", "false")];
+    let pipeline = Pipeline::start_unready(&settings);
+    pipeline.await_page("/readyz?verbose", |status, text| {
+        status == 503 && text.contains("topic otel.traces does not exist")
+    });
+    assert_retryable(&export(&pipeline), "kafka does not answer");
+    let refused = "otel_pipeline_receive_refusals_total{reason=\"broker_unreachable\"}";
+    assert_eq!(pipeline.metric(refused), 1.0);
+    assert_eq!(kafka.topics(), Vec::<String>::new());
+}
+
+/// The partition that Kafka holds the records of a trace in.
+fn partition_of(kafka: &MockKafka, number: u8) -> i32 {
+    let key = format!("{:02x}", number + 1).repeat(16);
+    let records = kafka.records(TOPIC, 2);
+    records.iter().find(|it| it.key.as_deref() == Some(key.as_bytes())).unwrap().partition
+}
+
+/// A partition whose leader is silent delays the requests with spans for it, and no others: what
+/// goes to the healthy leader is acknowledged while they wait, through the same producer.
+#[test]
+fn a_silent_leader_harms_its_partitions_only() {
+    const TRACES: u8 = 8;
+    let kafka = MockKafka::start_brokers(2, &[TOPIC], 2);
+    (0..2).for_each(|partition| kafka.lead(TOPIC, partition, partition + 1));
+    let pipeline = start(&kafka, &[("PUBLISH_THREADS", "1")]);
+    let all = (0..TRACES).flat_map(|number| trace(number, 1)).collect();
+    assert_eq!(pipeline.client().export(&request(all)).code(), Code::Ok);
+    let (silent, healthy): (Vec<u8>, Vec<u8>) =
+        (0..TRACES).partition(|number| partition_of(&kafka, *number) == 1);
+    assert!(!silent.is_empty() && !healthy.is_empty());
+    kafka.delay_broker(2, Duration::from_secs(120));
+    let acknowledged = "otel_pipeline_receive_requests_total{outcome=\"acknowledged\"}";
+    let failed = "otel_pipeline_receive_requests_total{outcome=\"failed\"}";
+    thread::scope(|scope| {
+        let both = [trace(silent[0], 1), trace(healthy[0], 1)].concat();
+        let client = pipeline.client();
+        let waiting = scope.spawn(move || client.export(&request(both)));
+        eventually("the request waits", || {
+            pipeline.metric("otel_pipeline_receive_requests_in_flight") == 1.0
+        });
+        for number in &healthy {
+            let reply = pipeline.client().export(&request(trace(*number, 1)));
+            assert_eq!(reply.code(), Code::Ok, "{:?}", reply.status);
+        }
+        assert_eq!(pipeline.metric(acknowledged), 1.0 + healthy.len() as f64);
+        assert_eq!(pipeline.metric(failed), 0.0, "the other still waits");
+        assert_retryable(&waiting.join().unwrap(), "kafka did not acknowledge every record");
+    });
+    kafka.delay_broker(2, Duration::ZERO);
+    eventually("the silent leader's spans are acknowledged", || {
+        pipeline.client().export(&request(trace(silent[0], 1))).code() == Code::Ok
+    });
+}
+
 /// An error that passes is waited out: the client hears OK, and the record is there once.
 #[test]
 fn passing_errors_are_waited_out() {
@@ -92,7 +173,9 @@ fn too_few_replicas_for_ever_is_no_ok() {
     let pipeline = start(&kafka, &[]);
     let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS;
     kafka.fail(RDKafkaApiKey::Produce, error, 10_000);
-    assert_retryable(&export(&pipeline), "kafka did not acknowledge every record");
+    // librdkafka tries until the record's time is over, and then tells of that.
+    assert_retryable(&export(&pipeline), "kafka did not acknowledge every record: timed_out");
+    assert_eq!(errors(&pipeline, "timed_out"), 1.0);
     kafka.fail(RDKafkaApiKey::Produce, error, 0);
     assert_eq!(export(&pipeline).code(), Code::Ok);
 }

@@ -12,10 +12,10 @@ use rdkafka::{
     types::{RDKafkaApiKey, RDKafkaRespErr},
 };
 
-/// The id of the cluster's only broker.
+/// The id of the first broker, and of the only one where a test does not ask for more.
 const BROKER: i32 = 1;
 
-/// A one-broker cluster on free ports; it must stay on the thread that made it.
+/// A cluster on free ports; it must stay on the thread that made it.
 pub(crate) struct MockKafka {
     cluster: MockCluster<'static, DefaultProducerContext>,
     producer: BaseProducer,
@@ -35,9 +35,14 @@ pub(crate) struct Stored {
 }
 
 impl MockKafka {
-    /// A cluster with these topics, each of `partitions`.
+    /// A cluster of one broker with these topics, each of `partitions`.
     pub(crate) fn start(topics: &[&str], partitions: i32) -> Self {
-        let cluster = MockCluster::new(1).unwrap();
+        Self::start_brokers(1, topics, partitions)
+    }
+
+    /// The same with so many brokers, whose ids count from 1.
+    pub(crate) fn start_brokers(brokers: i32, topics: &[&str], partitions: i32) -> Self {
+        let cluster = MockCluster::new(brokers).unwrap();
         for topic in topics {
             cluster.create_topic(topic, partitions, 1).unwrap();
         }
@@ -110,7 +115,17 @@ impl MockKafka {
 
     /// Answers from now on take this long.
     pub(crate) fn delay(&self, round_trip: Duration) {
-        self.cluster.broker_round_trip_time(BROKER, round_trip).unwrap();
+        self.delay_broker(BROKER, round_trip);
+    }
+
+    /// One broker's answers from now on take this long.
+    pub(crate) fn delay_broker(&self, broker: i32, round_trip: Duration) {
+        self.cluster.broker_round_trip_time(broker, round_trip).unwrap();
+    }
+
+    /// Makes a broker the leader of a partition.
+    pub(crate) fn lead(&self, topic: &str, partition: i32, broker: i32) {
+        self.cluster.partition_leader(topic, partition, Some(broker)).unwrap();
     }
 
     /// Refuses the next `count` produce requests for good; 0 takes that back.
