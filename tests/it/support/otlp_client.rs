@@ -83,6 +83,16 @@ impl OtlpClient {
         })
     }
 
+    /// Sends the beginning of an export, never its end, and waits for the reply.
+    pub(crate) fn stall(&self, headers: &[(&str, &str)], part: Vec<u8>) -> Reply {
+        self.runtime.block_on(async {
+            let sender = self.sender.clone().ready().await.unwrap();
+            let (response, mut stream) = open(sender, EXPORT, headers);
+            stream.send_data(part.into(), false).unwrap();
+            timeout(PATIENCE, reply(response)).await.unwrap()
+        })
+    }
+
     /// Sends all of `bodies` at once, each a stream of its own, and waits for every reply.
     pub(crate) fn export_all(&self, bodies: Vec<Vec<u8>>) -> Vec<Reply> {
         self.runtime.block_on(async {
@@ -145,6 +155,10 @@ async fn exchange(
     let (response, mut stream) = open(sender, path, headers);
     // A server that refuses early resets the stream: what counts is the reply.
     send(&mut stream, body.into()).await.ok();
+    reply(response).await
+}
+
+async fn reply(response: h2::client::ResponseFuture) -> Reply {
     let (head, mut body) = response.await.unwrap().into_parts();
     let mut message = Vec::new();
     while let Some(data) = body.data().await {
