@@ -42,9 +42,11 @@ enum Kind {
     Tombstone,
 }
 
-/// A value that names its partition and offset, framed as one field.
-fn value(kind: Kind, partition: usize, offset: usize) -> Option<Vec<u8>> {
-    let body = [u8::from(kind == Kind::Poison), partition as u8, offset as u8];
+/// A value that names its partition and offset and, for the oracle, the assignment under which it
+/// was consumed; framed as one field.
+fn value(kind: Kind, partition: usize, offset: usize, assignment: usize) -> Option<Vec<u8>> {
+    let poison = u8::from(kind == Kind::Poison);
+    let body = [(assignment as u8) << 1 | poison, partition as u8, offset as u8];
     match kind {
         Kind::Good | Kind::Poison => Some([&[0x0a, 3][..], &body].concat()),
         Kind::Misframed => Some([&[0x0a, 200][..], &body].concat()),
@@ -52,11 +54,33 @@ fn value(kind: Kind, partition: usize, offset: usize) -> Option<Vec<u8>> {
     }
 }
 
-/// The bodies in a message.
-fn bodies(message: &Bytes) -> Vec<(bool, usize, usize)> {
-    let values = message[PREFIX_BYTES..].chunks(5);
-    values.map(|it| (it[2] == 1, usize::from(it[3]), usize::from(it[4]))).collect()
+/// A record as the backend sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Body {
+    poison: bool,
+    assignment: usize,
+    partition: usize,
+    offset: usize,
 }
+
+impl From<&[u8]> for Body {
+    fn from(value: &[u8]) -> Self {
+        Self {
+            poison: value[2] & 1 == 1,
+            assignment: usize::from(value[2] >> 1),
+            partition: usize::from(value[3]),
+            offset: usize::from(value[4]),
+        }
+    }
+}
+
+/// The bodies in a message.
+fn bodies(message: &Bytes) -> Vec<Body> {
+    message[PREFIX_BYTES..].chunks(5).map(Body::from).collect()
+}
+
+/// Assignments of one partition that a value can name.
+const ASSIGNMENTS_MAX: usize = 128;
 
 /// A topic, a backend and a group around one window.
 struct Simulation {
@@ -68,8 +92,9 @@ struct Simulation {
     committed: [usize; PARTITIONS],
     /// Per record: reached the backend or the dead-letter topic.
     done: [Vec<bool>; PARTITIONS],
-    /// The last offset that reached either since the partition was assigned.
-    last: [Option<usize>; PARTITIONS],
+    /// The last offset that reached either, per partition and assignment of it, the present one
+    /// last.
+    last: [Vec<Option<usize>>; PARTITIONS],
     calls: Vec<(usize, Bytes)>,
     burials: Vec<usize>,
     consumed: usize,
@@ -87,7 +112,7 @@ impl Simulation {
             fetched: [None; PARTITIONS],
             committed: [0; PARTITIONS],
             done,
-            last: [None; PARTITIONS],
+            last: Default::default(),
             calls: Vec::new(),
             burials: Vec::new(),
             consumed: 0,
@@ -101,7 +126,8 @@ impl Simulation {
     fn assign(&mut self, partition: usize) {
         self.window.assign(&[PartitionId(partition as i32)]);
         self.fetched[partition] = Some(self.committed[partition]);
-        self.last[partition] = None;
+        self.last[partition].push(None);
+        assert!(self.last[partition].len() <= ASSIGNMENTS_MAX);
     }
 
     /// Takes a partition away and gives it back.
@@ -114,7 +140,7 @@ impl Simulation {
     fn consume(&mut self, partition: usize) {
         let Some(offset) = self.fetched[partition] else { return };
         let Some(kind) = self.topic[partition].get(offset) else { return };
-        let value = value(*kind, partition, offset);
+        let value = value(*kind, partition, offset, self.last[partition].len() - 1);
         let record = Record {
             partition: PartitionId(partition as i32),
             offset: offset as i64,
@@ -145,16 +171,14 @@ impl Simulation {
         let (lane, message) = self.calls.swap_remove(pick % self.calls.len());
         let bodies = bodies(&message);
         drop(message);
-        if busy || bodies.iter().any(|(poison, ..)| *poison) {
+        if busy || bodies.iter().any(|body| body.poison) {
             let class = if busy { Class::Now } else { Class::Data };
             let (reaction, returned) = self.window.refused(lane, &refusal(class), self.now);
             assert!(!busy || matches!(reaction, Reaction::Retry(_)));
             self.returned += returned;
             return;
         }
-        for (_, partition, offset) in bodies {
-            self.reached(partition, offset);
-        }
+        bodies.into_iter().for_each(|body| self.reached(body));
         self.settle(lane);
     }
 
@@ -176,14 +200,20 @@ impl Simulation {
         let expected = if kind == Kind::Misframed { Reason::Misframed } else { Reason::Refused };
         assert!(matches!(kind, Kind::Misframed | Kind::Poison), "{kind:?} is innocent");
         assert_eq!(verdict.map(|verdict| verdict.reason), Some(expected));
-        assert_eq!(record.value.map(Vec::from), value(kind, partition, offset));
-        self.reached(partition, offset);
+        let body = Body::from(record.value.expect("no tombstone is buried"));
+        let sent = value(kind, partition, offset, body.assignment);
+        assert_eq!(record.value.map(Vec::from), sent);
+        self.reached(body);
         self.settle(lane);
     }
 
-    fn reached(&mut self, partition: usize, offset: usize) {
-        self.done[partition][offset] = true;
-        self.last[partition] = self.last[partition].max(Some(offset));
+    /// The promised order: under one assignment each record comes once and after those before it,
+    /// also when the answer is to a call from before a rebalance.
+    fn reached(&mut self, body: Body) {
+        let last = &mut self.last[body.partition][body.assignment];
+        assert!(*last < Some(body.offset), "after {last:?}, sent again or too late: {body:?}");
+        *last = Some(body.offset);
+        self.done[body.partition][body.offset] = true;
     }
 
     fn settle(&mut self, lane: usize) {
@@ -225,7 +255,8 @@ fn topic(kinds: &[u8]) -> [Vec<Kind>; PARTITIONS] {
 proptest! {
     /// Whatever the backend, the dead-letter topic and the group do, and in whatever order: nothing
     /// is committed that was not delivered or dead-lettered, only the guilty are dead-lettered,
-    /// every record gets through in the end, and the counts reconcile.
+    /// every record gets through in the end, in order under each assignment of its partition, and
+    /// the counts reconcile.
     #[test]
     fn nothing_is_lost_or_skipped(
         kinds in vec(any::<u8>(), 0..160),
@@ -270,7 +301,6 @@ proptest! {
     fn order_is_kept(kinds in vec(any::<u8>(), 0..160), moves in vec(any::<(u8, u8)>(), 0..600)) {
         let mut simulation = Simulation::new(topic(&kinds));
         for (kind, pick) in moves {
-            let before = simulation.last;
             let pick = usize::from(pick);
             match kind % 8 {
                 0..=2 if simulation.window.has_room() => simulation.consume(pick % PARTITIONS),
@@ -278,10 +308,11 @@ proptest! {
                 4 | 5 => {
                     let next = simulation.calls.get(pick % simulation.calls.len().max(1)).cloned();
                     let next = next.map(|(_, message)| bodies(&message)).unwrap_or_default();
-                    let mut last = before;
-                    for (_, partition, offset) in next {
-                        prop_assert!(last[partition] < Some(offset), "sent again or too early");
-                        last[partition] = Some(offset);
+                    let mut last = simulation.last.clone();
+                    for Body { partition, offset, .. } in next {
+                        let last = &mut last[partition][0];
+                        prop_assert!(*last < Some(offset), "sent again or too early");
+                        *last = Some(offset);
                     }
                     simulation.answer(pick, pick.is_multiple_of(3));
                 }
@@ -330,7 +361,8 @@ fn revoked_records_are_returned() {
     simulation.now += Duration::from_secs(1);
     simulation.start_due();
     let (_, message) = simulation.calls.pop().expect("the retry is due");
-    assert_eq!(bodies(&message), [(false, 3, 0), (false, 3, 1)]);
+    let sent = bodies(&message).into_iter().map(|body| (body.partition, body.offset));
+    assert_eq!(sent.collect::<Vec<_>>(), [(3, 0), (3, 1)]);
 }
 
 /// A record in parts counts once: it is pending until its last part is settled, and given back
