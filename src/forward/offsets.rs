@@ -149,12 +149,11 @@ impl Offsets {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-
     use proptest::{
         collection::vec,
-        prelude::{Just, Strategy},
+        prelude::{Just, Strategy, any},
         prop_assert, prop_assert_eq, prop_oneof, proptest,
+        sample::Index,
     };
 
     use super::*;
@@ -230,72 +229,113 @@ mod tests {
         }
         assert_eq!(offsets.take_uncommitted(), [(P, NextOffset(1))]);
     }
-    /// What happens to one partition.
+
+    /// Partitions of the property.
+    const COUNT: usize = 3;
+
+    /// What happens, and to which partition.
     #[derive(Clone, Debug)]
     enum Step {
-        Assign,
-        Revoke,
-        Receive,
-        /// The oldest record under way is done with.
-        Acknowledge,
+        Assign(usize),
+        Revoke(usize),
+        Receive(usize),
+        /// A record under way is done with: the oldest of the partition and generation of this one.
+        Acknowledge(Index),
         Commit,
         CommitFailed,
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            1 => Just(Step::Assign),
-            1 => Just(Step::Revoke),
-            6 => Just(Step::Receive),
-            6 => Just(Step::Acknowledge),
+            1 => (0..COUNT).prop_map(Step::Assign),
+            1 => (0..COUNT).prop_map(Step::Revoke),
+            8 => (0..COUNT).prop_map(Step::Receive),
+            8 => any::<Index>().prop_map(Step::Acknowledge),
             3 => Just(Step::Commit),
             1 => Just(Step::CommitFailed),
         ]
     }
 
+    /// One partition in plain words.
+    #[derive(Clone, Copy, Default)]
+    struct Plain {
+        held: bool,
+        next: i64,
+        done: Option<NextOffset>,
+        offered: Option<NextOffset>,
+    }
+
+    /// A record under way.
+    #[derive(Clone, Copy)]
+    struct Sent {
+        partition: usize,
+        generation: Generation,
+        offset: i64,
+        stale: bool,
+    }
+
+    fn id(partition: usize) -> PartitionId {
+        PartitionId(partition as i32)
+    }
+
     proptest! {
-        /// Against a plain list of records: what is offered for commit is always the end of the
-        /// prefix done with under the present generation, and never a record that is under way.
+        /// Against a plain list of records, which are done with in any order but the one within a
+        /// partition: what is offered for commit is always the end of the prefix done with under
+        /// the present generation, and never a record that is under way.
         #[test]
-        fn committed_is_the_acknowledged_prefix(steps in vec(step(), 0..80)) {
+        fn committed_is_the_acknowledged_prefix(steps in vec(step(), 0..160)) {
             let mut offsets = Offsets::default();
-            let (mut held, mut next, mut done, mut offered) = (false, 0, None, None);
-            // Every record under way, stale ones too, oldest first: (generation, offset, is stale).
-            let mut under_way: VecDeque<(Generation, i64, bool)> = VecDeque::new();
+            let mut plain = [Plain::default(); COUNT];
+            // Oldest first, stale ones too.
+            let mut under_way: Vec<Sent> = Vec::new();
             for step in steps {
                 match step {
-                    Step::Assign | Step::Revoke => {
-                        held = matches!(step, Step::Assign);
-                        if held { offsets.assign(P) } else { offsets.revoke(P) }
-                        under_way.iter_mut().for_each(|record| record.2 = true);
-                        (done, offered) = (None, None);
+                    Step::Assign(it) | Step::Revoke(it) => {
+                        let held = matches!(step, Step::Assign(_));
+                        if held { offsets.assign(id(it)) } else { offsets.revoke(id(it)) }
+                        let gone = under_way.iter_mut().filter(|sent| sent.partition == it);
+                        gone.for_each(|sent| sent.stale = true);
+                        plain[it] = Plain { held, next: plain[it].next, ..Plain::default() };
                     }
-                    Step::Receive => {
-                        let generation = offsets.receive(P, next);
+                    Step::Receive(partition) => {
+                        let Plain { held, next: offset, .. } = plain[partition];
+                        let generation = offsets.receive(id(partition), offset);
                         prop_assert_eq!(generation.is_some(), held);
-                        under_way.extend(generation.map(|it| (it, next, false)));
-                        next += 1;
+                        under_way.extend(generation.map(|generation| {
+                            Sent { partition, generation, offset, stale: false }
+                        }));
+                        plain[partition].next += 1;
                     }
-                    Step::Acknowledge => {
-                        if let Some((generation, offset, stale)) = under_way.pop_front() {
-                            offsets.acknowledge(P, generation, offset);
-                            done = if stale { done } else { Some(NextOffset(offset + 1)) };
+                    Step::Acknowledge(index) if !under_way.is_empty() => {
+                        let Sent { partition, generation, .. } = *index.get(&under_way);
+                        let alike =
+                            |it: &Sent| (it.partition, it.generation) == (partition, generation);
+                        let oldest = under_way.iter().position(alike).expect("itself");
+                        let Sent { offset, stale, .. } = under_way.remove(oldest);
+                        offsets.acknowledge(id(partition), generation, offset);
+                        if !stale {
+                            plain[partition].done = Some(NextOffset(offset + 1));
                         }
                     }
+                    Step::Acknowledge(_) => {}
                     Step::Commit => {
-                        let due = done.filter(|_| done != offered);
-                        offered = due.or(offered);
-                        let due: Vec<_> = due.map(|it| (P, it)).into_iter().collect();
+                        let mut due = Vec::new();
+                        for (partition, plain) in plain.iter_mut().enumerate() {
+                            let end = plain.done.filter(|_| plain.done != plain.offered);
+                            plain.offered = plain.done;
+                            due.extend(end.map(|end| (id(partition), end)));
+                        }
                         prop_assert_eq!(offsets.take_uncommitted(), due);
                     }
                     Step::CommitFailed => {
                         offsets.commit_failed();
-                        offered = None;
+                        plain.iter_mut().for_each(|plain| plain.offered = None);
                     }
                 }
-                let first = under_way.iter().find(|record| !record.2).map(|record| record.1);
-                let end = offsets.acknowledged(P, NextOffset(0)).map_or(0, |end| end.0);
-                prop_assert!(first.is_none_or(|first| end <= first), "{first:?} is under way");
+                for Sent { partition, offset, .. } in under_way.iter().filter(|it| !it.stale) {
+                    let end = offsets.acknowledged(id(*partition), NextOffset(0));
+                    prop_assert!(end.is_some_and(|end| end.0 <= *offset), "{offset} is under way");
+                }
             }
         }
     }
