@@ -41,6 +41,12 @@ pub enum StartError {
     Thread(#[from] io::Error),
 }
 
+/// A panic makes the process unready in the panicking thread itself, before the main thread looks.
+fn alarm(serving: &Arc<Condition>) -> impl Fn(&str) + Send + Sync + 'static {
+    let serving = Arc::clone(serving);
+    move |thread| serving.set(false, format!("thread {thread} panicked"))
+}
+
 /// The running process.
 pub struct Process {
     pub(super) config: Config,
@@ -84,7 +90,7 @@ impl Process {
             .transpose()?;
 
         let mut process = Self {
-            threads: Threads::new(),
+            threads: Threads::with_alarm(alarm(&serving)),
             receive,
             serving,
             stop: Arc::new(AtomicBool::new(false)),
@@ -103,8 +109,17 @@ impl Process {
             let threads = &mut process.threads;
             receive.start(&process.config, &layout, &topic, &telemetry, &health, threads)?;
         }
-        process.serving.set(true, "every thread is running");
+        process.started();
         Ok(process)
+    }
+
+    /// The process serves, unless a thread has panicked already: such a failure is kept before its
+    /// alarm is raised, so one that is not seen here raises its alarm after this.
+    pub(super) fn started(&self) {
+        self.serving.set(true, "every thread is running");
+        if !self.threads.failures().is_empty() {
+            self.serving.set(false, "a thread panicked at the start");
+        }
     }
 
     /// Where OTLP is taken in; `None` in the role `forward`.

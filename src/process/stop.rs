@@ -19,23 +19,21 @@ impl Process {
     /// Serves until `asked` turns true or a thread fails, then ends in order.
     pub fn run_until(self, asked: &AtomicBool) -> Ending {
         let failures = self.threads.failures();
-        let failure = loop {
-            if asked.load(Ordering::Relaxed) {
-                break None;
-            }
+        while !asked.load(Ordering::Relaxed) {
             if let Ok(failure) = failures.recv_timeout(POLL_INTERVAL) {
-                break Some(failure.thread);
+                return Ending::of(self.end(), Some(failure.thread));
             }
-        };
-        let left = self.end();
-        // A panic during the end is one too: exit code 0 would call it orderly.
-        let failure = failure.or_else(|| failures.try_recv().ok().map(|late| late.thread));
-        Ending::of(left, failure)
+        }
+        self.stop()
     }
 
     /// Ends the process in order, within the shutdown deadline.
     pub fn stop(self) -> Ending {
-        Ending::of(self.end(), None)
+        let failures = self.threads.failures();
+        let left = self.end();
+        // A panic nobody has looked at yet is one too, and so is one during the end: exit code 0
+        // would call it orderly.
+        Ending::of(left, failures.try_recv().ok().map(|failure| failure.thread))
     }
 
     /// Takes every step; returns the threads that had not ended at the deadline.
@@ -154,6 +152,34 @@ mod tests {
             let never_asked = AtomicBool::new(false);
             assert_eq!(process.run_until(&never_asked), Ending::Panicked(twin));
         }
+    }
+
+    /// A panic of one thread among many that nobody has noticed when the end is asked for, by a
+    /// signal or by a call, leaves no orderly end; the process is not ready from then on.
+    #[test]
+    fn panic_before_the_end_is_told() {
+        for by_signal in [true, false] {
+            let mut process = process("receive");
+            assert!(process.serving.holds());
+            process.threads.spawn("receive-9".to_owned(), None, || panic!("expected")).unwrap();
+            let late = process.threads.join("receive-9", Instant::now() + Duration::from_secs(20));
+            assert_eq!(late, Vec::<String>::new());
+            assert!(!process.serving.holds(), "not ready before anybody has noticed");
+            assert!(process.serving.describe().contains("thread receive-9 panicked"));
+            let asked = AtomicBool::new(true);
+            let ending = if by_signal { process.run_until(&asked) } else { process.stop() };
+            assert_eq!(ending, Ending::Panicked("receive-9".to_owned()));
+        }
+    }
+
+    /// The same for a thread that has panicked before the start is complete.
+    #[test]
+    fn panic_during_the_start_is_not_ready() {
+        let mut process = process("receive");
+        process.threads.spawn("receive-9".to_owned(), None, || panic!("expected")).unwrap();
+        process.threads.join("receive-9", Instant::now() + Duration::from_secs(20));
+        process.started();
+        assert!(!process.serving.holds());
     }
 
     /// A thread that panics while the process ends in order leaves no orderly end.

@@ -2,6 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     thread::{Builder, JoinHandle},
     time::{Duration, Instant},
 };
@@ -24,7 +25,11 @@ pub struct Threads {
     failures: Receiver<ThreadFailure>,
     finished: Sender<()>,
     finishes: Receiver<()>,
+    alarm: Arc<Alarm>,
 }
+
+/// Called on a thread that has panicked, with its name.
+type Alarm = dyn Fn(&str) + Send + Sync;
 
 /// Failures kept until the main thread looks; the first one already ends the process.
 const FAILURES_KEPT: usize = 8;
@@ -32,9 +37,15 @@ const FAILURES_KEPT: usize = 8;
 impl Threads {
     /// No threads yet.
     pub fn new() -> Self {
+        Self::with_alarm(|_| {})
+    }
+
+    /// No threads yet; one that panics calls `alarm` itself once its failure is kept.
+    pub fn with_alarm(alarm: impl Fn(&str) + Send + Sync + 'static) -> Self {
         let (failed, failures) = bounded(FAILURES_KEPT);
         let (finished, finishes) = bounded(1);
-        Self { running: Vec::new(), failed, failures, finished, finishes }
+        let alarm = Arc::new(alarm);
+        Self { running: Vec::new(), failed, failures, finished, finishes, alarm }
     }
 
     /// Failures, for the main thread to select on.
@@ -56,6 +67,7 @@ impl Threads {
         debug_assert!(name.len() <= 15, "{name} is cut in every tool that shows threads");
         let failed = self.failed.clone();
         let finished = self.finished.clone();
+        let alarm = Arc::clone(&self.alarm);
         let thread = name.clone();
         let handle = Builder::new().name(name.clone()).spawn(move || {
             if let Some(core) = core
@@ -66,7 +78,8 @@ impl Threads {
             if catch_unwind(AssertUnwindSafe(body)).is_err() {
                 tracing::error!(thread, "thread panicked");
                 // Full means that an earlier failure is already ending the process.
-                failed.try_send(ThreadFailure { thread }).ok();
+                failed.try_send(ThreadFailure { thread: thread.clone() }).ok();
+                alarm(&thread);
             }
             // Full means that the joiner has a wake-up waiting already.
             finished.try_send(()).ok();
