@@ -1,10 +1,11 @@
 //! Messages that are not what they should be.
 
-use opentelemetry_proto::tonic::{
-    collector::trace::v1::ExportTraceServiceRequest, trace::v1::ResourceSpans,
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use otel_event_pipeline::limits::{
+    RECORD_BYTES_DEFAULT, REQUEST_BYTES_DEFAULT, REQUEST_CHARGE_BYTES_MIN,
 };
 use prost::Message;
-use testbed::raw_http2::{DATA, RawClient, export_headers, frame};
+use testbed::raw_http2::{DATA, END_STREAM, HEADERS, RawClient, export_headers, frame};
 use tonic::Code;
 
 use super::{beside_a_good_client, start_with};
@@ -81,17 +82,58 @@ fn announced_bytes_are_not_reserved() {
         for number in 0..STREAMS {
             let stream = 2 * number + 1;
             client.send(&export_headers(stream));
-            client.send(&frame(DATA, 0, stream, &[0, 0, 64, 0, 0]));
+            client.send(&frame(DATA, 0, stream, &announcing(REQUEST_BYTES_DEFAULT as u32)));
         }
+        let least = STREAMS as usize * REQUEST_CHARGE_BYTES_MIN;
         let charged = |text: &str| {
             let bytes = text.lines().find_map(|line| {
-                line.strip_prefix("otel_pipeline_receive_bytes_in_flight ")?.parse::<u32>().ok()
+                line.strip_prefix("otel_pipeline_receive_bytes_in_flight ")?.parse::<usize>().ok()
             });
             // The good client's one request may be charged as well.
-            bytes.is_some_and(|bytes| (STREAMS * 4096..=STREAMS * 4096 + 65_536).contains(&bytes))
+            bytes.is_some_and(|bytes| (least..=least + 65_536).contains(&bytes))
         };
         pipeline.await_page("/metrics", |_, text| charged(text));
     });
+}
+
+/// Five bytes that announce more than the largest message are RESOURCE_EXHAUSTED and not worth a
+/// retry, at once and not when the message has come; then nothing is charged for them.
+#[test]
+fn announced_beyond_the_limit() {
+    let (_kafka, pipeline) = start_with(&[]);
+    let mut raw = RawClient::connect(pipeline.otlp_address());
+    let announced = [REQUEST_BYTES_DEFAULT as u32 + 1, 64 << 20, u32::MAX];
+    beside_a_good_client(&pipeline, || {
+        let client = pipeline.client();
+        for (number, bytes) in (0..).zip(announced) {
+            let reply = client.call(EXPORT, &[], announcing(bytes).to_vec());
+            assert_eq!(reply.code(), Code::ResourceExhausted, "{bytes}: {:?}", reply.status);
+            assert_eq!(reply.retry_delay(), None);
+            let stream = 2 * number + 1;
+            raw.send(&export_headers(stream));
+            raw.send(&frame(DATA, 0, stream, &announcing(bytes)));
+            raw.await_frame(|frame| {
+                frame.kind == HEADERS && frame.stream == stream && frame.flags & END_STREAM != 0
+            });
+        }
+    });
+    // While the streams of one client are still open.
+    let text = pipeline.await_page("/metrics", |_, text| {
+        text.contains("otel_pipeline_receive_bytes_in_flight 0\n")
+            && text.contains("otel_pipeline_receive_requests_in_flight 0\n")
+    });
+    let refused = format!(
+        "otel_pipeline_receive_requests_total{{outcome=\"too_large\"}} {}\n",
+        2 * announced.len()
+    );
+    assert!(text.contains(&refused), "{text}");
+    drop(raw);
+}
+
+/// The prefix of a message that is not compressed.
+fn announcing(bytes: u32) -> [u8; 5] {
+    let [a, b, c, d] = bytes.to_be_bytes();
+    [0, a, b, c, d]
 }
 
 /// A thousandfold bomb is RESOURCE_EXHAUSTED and not worth a retry.
@@ -157,31 +199,37 @@ fn nested_beyond_reason() {
 #[test]
 fn fifty_thousand_traces() {
     const TRACES: u32 = 50_000;
+    let trace_id = |number: u32| [&number.to_be_bytes()[..], &[7; 12]].concat();
     let (kafka, pipeline) = start_with(&[]);
+    let mut body = Vec::new();
     beside_a_good_client(&pipeline, || {
-        let spans: Vec<_> = (0..TRACES)
-            .map(|number| {
-                let mut span = span(1, 0);
-                span.trace_id[..4].copy_from_slice(&(number + 1).to_be_bytes());
-                span.attributes.clear();
-                span
-            })
-            .collect();
-        let reply = pipeline.client().export(&request(spans));
+        let spans = (0..TRACES).map(|number| {
+            let mut span = span(1, 0);
+            span.trace_id = trace_id(number);
+            span.attributes.clear();
+            span
+        });
+        body = request(spans.collect());
+        let reply = pipeline.client().export(&body);
         assert_eq!(reply.code(), Code::Ok, "{:?}", reply.status);
         assert_eq!(reply.partial_success(), None);
     });
+    // The good client's records have a key, for they hold one trace each.
     let records = kafka.records(super::TOPIC, super::PARTITIONS);
-    let large = records.iter().map(|record| record.value.as_deref().unwrap());
-    let spans = large.map(|value| {
-        let request = ExportTraceServiceRequest::decode(value).unwrap();
-        request.resource_spans.iter().map(spans_of).sum::<usize>()
-    });
-    assert!(spans.sum::<usize>() >= TRACES as usize);
+    let large: Vec<_> = records.iter().filter(|record| record.key.is_none()).collect();
+    let mut found: Vec<_> = large.iter().flat_map(|record| trace_ids(&record.value)).collect();
+    found.sort();
+    assert!(found.into_iter().eq((0..TRACES).map(trace_id)), "each trace, and each once");
+    let full = body.len().div_ceil(RECORD_BYTES_DEFAULT);
+    let most = full + super::PARTITIONS as usize;
+    assert!(large.len() <= most, "{} records, {full} would be full", large.len());
 }
 
-fn spans_of(resource: &ResourceSpans) -> usize {
-    resource.scope_spans.iter().map(|scope| scope.spans.len()).sum()
+/// The trace id of every span of a record.
+fn trace_ids(value: &Option<Vec<u8>>) -> Vec<Vec<u8>> {
+    let request = ExportTraceServiceRequest::decode(value.as_deref().unwrap()).unwrap();
+    let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+    scopes.flat_map(|scope| scope.spans).map(|span| span.trace_id).collect()
 }
 
 /// The codes of all of these, a few hundred streams at a time.
