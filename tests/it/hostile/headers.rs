@@ -5,7 +5,7 @@ use testbed::raw_http2::{
     field, frame,
 };
 
-use super::{beside_a_good_client, start_with};
+use super::{ENDED, await_count, beside_a_good_client, start_with};
 use crate::support::{
     otlp_client::framed,
     spans::{request, trace},
@@ -28,7 +28,8 @@ fn oversized_metadata() {
     });
 }
 
-/// A large field that is sent once and named again for a byte each time counts each time.
+/// A large field that is sent once and named again for a byte each time counts each time: beyond
+/// reason that ends the connection, as a breach of HTTP/2's rules.
 #[test]
 fn amplified_by_the_table() {
     let (_kafka, pipeline) = start_with(&[]);
@@ -39,6 +40,7 @@ fn amplified_by_the_table() {
         let block = [export_block(), field(0x40, "baggage", &"x".repeat(3_900)), again].concat();
         client.send(&frame(HEADERS, END_HEADERS, 1, &block));
         client.read_to_close();
+        await_count(&pipeline, ENDED, "protocol", 1);
     });
     assert_eq!(pipeline.metric("otel_pipeline_receive_requests_in_flight"), 0.0);
 }
