@@ -2,8 +2,9 @@
 //! change from request to request, carried by the span itself.
 //!
 //! Pure. The hash covers the Resource, the scope, both schema URLs and the span without its ids,
-//! its times and the checksum attribute; the ids are checked by what they say. It is computed over
-//! prost's encoding, so the order of fields on the wire does not matter; that of attributes does.
+//! its start and the checksum attribute; of its end, how long after the start it is. The ids are
+//! checked by what they say. It is computed over prost's encoding, so the order of fields on the
+//! wire does not matter; that of attributes does.
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
@@ -38,14 +39,14 @@ impl Checksums {
         ScopeHash(absorb(hash, scope.schema_url.as_bytes()))
     }
 
-    /// Takes ids, times and the checksum attribute out of `span` and hashes the rest. Returns the
-    /// hash, and the one that the span carried.
+    /// Takes ids, start and the checksum attribute out of `span`, makes its end a duration, and
+    /// hashes the rest. Returns the hash, and the one that the span carried.
     pub(crate) fn strip(&mut self, scope: ScopeHash, span: &mut Span) -> (u64, Option<u64>) {
         span.trace_id.clear();
         span.span_id.clear();
         span.parent_span_id.clear();
-        span.start_time_unix_nano = 0;
-        span.end_time_unix_nano = 0;
+        let start = std::mem::take(&mut span.start_time_unix_nano);
+        span.end_time_unix_nano = span.end_time_unix_nano.wrapping_sub(start);
         // The Collector writes a status of no content where there was none; they mean the same.
         span.status.take_if(|status| *status == Status::default());
         let position = span.attributes.iter().position(|attribute| attribute.key == CHECKSUM_KEY);
@@ -100,12 +101,21 @@ mod tests {
         assert_ne!(plain, checksum(|_, _, span| span.status = Some(failed.clone())));
     }
 
-    /// Content changes the checksum wherever it is; ids and times do not.
+    /// Content changes the checksum wherever it is, and so does a duration; ids and the moment do
+    /// not.
     #[test]
     fn content_counts_and_identity_does_not() {
         let plain = checksum(|_, _, _| {});
         assert_eq!(plain, checksum(|_, _, span| span.trace_id = vec![1; 16]));
-        assert_eq!(plain, checksum(|_, _, span| span.end_time_unix_nano = 7));
+        let lasting = |start, duration| {
+            checksum(|_, _, span| {
+                span.start_time_unix_nano = start;
+                span.end_time_unix_nano = start + duration;
+            })
+        };
+        assert_eq!(plain, lasting(7, 0));
+        assert_eq!(lasting(7, 5), lasting(9, 5));
+        assert_ne!(lasting(7, 5), lasting(7, 6));
         assert_ne!(plain, checksum(|_, _, span| span.name = "other".to_owned()));
         assert_ne!(plain, checksum(|resource, _, _| resource.schema_url = "u".to_owned()));
         assert_ne!(plain, checksum(|_, scope, _| scope.schema_url = "u".to_owned()));

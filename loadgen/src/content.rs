@@ -107,7 +107,7 @@ pub(crate) fn sized_span(shape: &Shape, index: u32) -> Result<Span, TooSmall> {
         name: format!("{method} {route}"),
         kind: SpanKind::Server.into(),
         start_time_unix_nano: 1,
-        end_time_unix_nano: 1,
+        end_time_unix_nano: 1 + SPAN_DURATION_NANOS,
         attributes: attributes(shape.profile, method, route, seed),
         events: (0..shape.profile.events()).map(|number| event(seed, number)).collect(),
         ..Span::default()
@@ -191,6 +191,8 @@ fn attribute(key: &str, value: Value) -> KeyValue {
 
 /// Where the spans' content ends up when its size is chosen: the last attribute.
 const FILLER_KEY: &str = "loadgen.filler";
+/// Of every span.
+pub(crate) const SPAN_DURATION_NANOS: u64 = 1_000_000;
 const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.37.0";
 const OPERATIONS: [(&str, &str); 4] =
     [("GET", "/items"), ("GET", "/items/{id}"), ("POST", "/orders"), ("PUT", "/carts/{id}")];

@@ -14,7 +14,9 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
 use crate::checksum::{Checksums, ScopeHash};
-use crate::content::{Profile, TooSmall, resource_spans, scope_spans, sized_span};
+use crate::content::{
+    Profile, SPAN_DURATION_NANOS, TooSmall, resource_spans, scope_spans, sized_span,
+};
 use crate::ids::{RunId, SpanOrigin, TraceOrigin, WorkerId};
 use crate::layout::{Layout, Slice};
 use crate::wire::{self, SpanOffsets};
@@ -241,7 +243,6 @@ const PARENT_TAG: u8 = 0x22;
 const FIRST_TRACE_STATE: &str = "lg=first";
 /// `trace_state`, field 3, as it is encoded: next to field 4 in either order, and as long.
 const FIRST_FIELD: &[u8; 10] = b"\x1a\x08lg=first";
-const SPAN_DURATION_NANOS: u64 = 1_000_000;
 /// The specification's recommended limit for receivers; larger requests only test refusals, and
 /// four times it still does.
 const REQUEST_BYTES_MAX: usize = 256 << 20;

@@ -66,6 +66,8 @@ pub(crate) struct RunReport {
     /// Absent where the system does not tell.
     generator: Option<GeneratorUsage>,
     retries: u64,
+    /// Attempts that had no answer within `--timeout`; one answered with DEADLINE_EXCEEDED had.
+    unanswered: u64,
     reconnects: u64,
     /// Of acknowledged requests, in microseconds, from the intended start.
     latency_us: Percentiles,
@@ -162,6 +164,7 @@ impl RunReport {
             acknowledged_spans_per_second: per_second(measured.measured.acknowledged, measured_for),
             generator,
             retries: measured.retries,
+            unanswered: measured.unanswered,
             reconnects: measured.reconnects,
             latency_us,
             latency_uncorrected_us: measured.latencies.uncorrected(),
@@ -247,7 +250,11 @@ impl Display for RunReport {
                 bad.good_rejected,
             )?;
         }
-        writeln!(f, "retries {}, reconnects {}", self.retries, self.reconnects)?;
+        writeln!(
+            f,
+            "retries {}, unanswered {}, reconnects {}",
+            self.retries, self.unanswered, self.reconnects
+        )?;
 
         writeln!(f, "\n{}", latency_headings())?;
         write_percentiles(f, "from intended start", latency_us)?;

@@ -67,6 +67,8 @@ pub(crate) struct Measured {
     /// Of the generator's threads; `None` where the system does not tell.
     pub(crate) effort: Option<Effort>,
     pub(crate) retries: u64,
+    /// Attempts that had no answer within the client's timeout.
+    pub(crate) unanswered: u64,
     pub(crate) reconnects: u64,
     pub(crate) receiver_is_local: bool,
     /// Acknowledged spans, second by second.
@@ -339,6 +341,7 @@ fn collect(plan: &Plan, generated: Vec<Generated>, elapsed: Duration) -> Measure
         elapsed,
         effort: Some(Effort::default()),
         retries: 0,
+        unanswered: 0,
         reconnects: 0,
         receiver_is_local: false,
         timeline: Timeline::default(),
@@ -355,6 +358,7 @@ fn collect(plan: &Plan, generated: Vec<Generated>, elapsed: Duration) -> Measure
             all.measured.generated += result.measured.generated;
             all.measured.acknowledged += result.measured.acknowledged;
             all.retries += result.retries;
+            all.unanswered += result.unanswered;
             all.reconnects += result.reconnects;
             all.receiver_is_local |= result.is_local;
         }

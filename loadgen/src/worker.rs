@@ -43,6 +43,8 @@ pub(crate) struct WorkerResult {
     pub(crate) latencies: Latencies,
     pub(crate) measured: MeasuredSpans,
     pub(crate) retries: u64,
+    /// Attempts without an answer when [`crate::client::Target::timeout`] had passed.
+    pub(crate) unanswered: u64,
     pub(crate) reconnects: u64,
     /// True when the receiver is on this host.
     pub(crate) is_local: bool,
@@ -61,6 +63,7 @@ struct Records {
     latencies: Latencies,
     measured: MeasuredSpans,
     retries: u64,
+    unanswered: u64,
 }
 
 /// When a request was meant to start, and whether that is after the warm-up.
@@ -79,6 +82,7 @@ impl Worker {
             latencies: Latencies::new(),
             measured: MeasuredSpans::default(),
             retries: 0,
+            unanswered: 0,
         };
         Self {
             plan,
@@ -136,6 +140,7 @@ impl Worker {
             latencies: records.latencies.clone(),
             measured: records.measured,
             retries: records.retries,
+            unanswered: records.unanswered,
             reconnects: self.channel.reconnects(),
             is_local: self.channel.is_local(),
         }
@@ -182,8 +187,11 @@ impl Worker {
     async fn deliver(&self, message: Bytes, sent: Instant) -> Outcome {
         loop {
             let attempt = self.channel.export(message.clone());
-            let answer =
-                time::timeout(self.plan.target.timeout, attempt).await.unwrap_or(Answer::NONE);
+            let answer = time::timeout(self.plan.target.timeout, attempt).await;
+            let answer = answer.unwrap_or_else(|_elapsed| {
+                self.records.borrow_mut().unanswered += 1;
+                Answer::NONE
+            });
             let retry_delay = self.plan.retry_within.and_then(|limit| {
                 answer.retry_delay.filter(|delay| sent.elapsed() + *delay < limit)
             });

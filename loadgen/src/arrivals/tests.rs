@@ -66,11 +66,13 @@ fn reordering_within_a_trace_is_seen() {
     assert_eq!(counts(&arrived([traces_swapped]).workers[&(RUN, WORKER)]), (4, 0, 0, 0));
 }
 
-/// A change to the content, the Resource, the scope, the parent or the span id is CORRUPT.
+/// A change to the content, the duration, the Resource, the scope, the parent or the span id is
+/// CORRUPT.
 #[test]
 fn damage_is_seen() {
-    let damage: [fn(&mut ExportTraceServiceRequest); 5] = [
+    let damage: [fn(&mut ExportTraceServiceRequest); 6] = [
         |request| spans(request)[1].name.push('x'),
+        |request| spans(request)[1].end_time_unix_nano += 1,
         |request| spans(request)[1].parent_span_id[7] ^= 1,
         |request| spans(request)[1].attributes.clear(),
         |request| spans(request)[1].attributes.swap(0, 1),

@@ -6,6 +6,7 @@ mod reports;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -189,6 +190,23 @@ fn rejections_are_not_retried() {
     assert_eq!(run["retries"], 0);
     assert_eq!(run["spans"]["rejected"]["InvalidArgument"], 500);
     assert_eq!(verdict["arrived"], 1_500);
+}
+
+/// A receiver that says DEADLINE_EXCEEDED has answered; one that says nothing in time has not.
+#[test]
+fn unanswered_attempts_are_told_apart() {
+    let args = ["--in-flight", "2", "--timeout", "100ms"];
+    let times_out = ["--fail-every", "1", "--fail-code", "4"];
+    let ((_, answered), _) = run_and_verify(&times_out, &args[..2]);
+    // The kernel takes its connections, and nobody reads them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let (_, unanswered) = run(&endpoint, &folder.path().join("ledger"), &args);
+    for (report, count) in [(answered, 0), (unanswered, 20)] {
+        assert_eq!(report["spans"]["timed_out"], 2_000);
+        assert_eq!(report["unanswered"], count);
+    }
 }
 
 /// A receiver that acknowledges a span and loses it is caught.
