@@ -290,6 +290,18 @@ impl Report {
         self.acknowledged() > 0 && others == 0
     }
 
+    /// True when spans were refused and none acknowledged, and each was told UNAVAILABLE with
+    /// RetryInfo: what a row demands while there is nowhere to put them.
+    pub(crate) fn turned_away(&self) -> bool {
+        let answered = self.acknowledged() == 0 && self.timed_out() == 0;
+        answered && self.refused_spans() > 0 && self.only_unavailable()
+    }
+
+    /// Attempts that the client's own timer ended: the pipeline's reply was later than that.
+    pub(crate) fn unanswered(&self) -> u64 {
+        self.0["unanswered"].as_u64().expect("a report counts them")
+    }
+
     /// Spans rejected for good: none of what loadgen sends deserves it.
     pub(crate) fn rejected(&self) -> u64 {
         let by_reason = self.0["spans"]["rejected"].as_object().cloned().unwrap_or_default();

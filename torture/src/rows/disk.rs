@@ -2,7 +2,7 @@
 //!
 //! No file of the broker may grow any more (RLIMIT_FSIZE), which its log meets as a full disk: the
 //! write fails and Kafka ends itself. Oracle: not ready meanwhile, ready again without a restart of
-//! the pipeline, LOST 0.
+//! the pipeline, every span acknowledged in the end, LOST 0.
 
 use std::time::Duration;
 
@@ -28,10 +28,11 @@ fn play(random: Random, _short: bool) -> Outcome {
     let noticed = wait::poll(NOTICED_WITHIN, || (!receiver.is_ready()).then_some(()));
     stand.kafka.restart();
     let recovered = wait::poll(RECOVERED_WITHIN, || receiver.is_ready().then_some(()));
-    load.finish();
+    let report = load.finish();
     let mut outcome = stand.judge(&[&receiver, &forwarder]);
     outcome.demand(noticed.is_some(), "ready although nothing could be written");
     outcome.demand(recovered.is_some(), "not ready once the broker had room again");
+    outcome.demand(report.served(), "not every span was acknowledged in the end");
     outcome
 }
 

@@ -1,6 +1,6 @@
 //! Partitions are added under load.
 //!
-//! Oracle: LOST 0, and the added partitions hold records.
+//! Oracle: every span is acknowledged, LOST 0, and the added partitions hold records.
 
 use testbed::kafka::KafkaOptions;
 
@@ -23,10 +23,11 @@ fn play(random: Random, _short: bool) -> Outcome {
     let load = stand.load(&pipeline, &["--rate", "5k", "--duration", "15s", "--retry"]);
     rest(stand.random.millis(1000, 4000));
     stand.kafka.add_partitions("otel.traces", 8);
-    load.finish();
+    let report = load.finish();
     let ends = stand.kafka.ends("otel.traces");
     let mut outcome = stand.judge(&[&pipeline]);
     let added_used = (4..8).all(|partition| ends.get(&partition).is_some_and(|end| *end > 0));
+    outcome.demand(report.served(), "not every span was acknowledged");
     outcome.demand(added_used, "an added partition is empty");
     outcome
 }

@@ -24,7 +24,7 @@ fn play(random: Random, _short: bool) -> Outcome {
         rest(stand.random.millis(50, 500));
         stand.kafka.produce("otel.traces", partition, &[(None, Some(POISON))]);
     }
-    load.finish();
+    let report = load.finish();
     let wanted = usize::try_from(PARTITIONS).expect("a few partitions");
     let found = wait::poll(SET_ASIDE_WITHIN, || {
         let letters = stand.kafka.read_topic("otel.traces.dlq");
@@ -32,6 +32,7 @@ fn play(random: Random, _short: bool) -> Outcome {
         (whole >= wanted).then_some(())
     });
     let mut outcome = stand.judge(&[&pipeline]);
+    outcome.demand(report.served(), "not every span was acknowledged");
     outcome.demand(found.is_some(), "a poisoned record is not among the dead letters");
     outcome
 }
