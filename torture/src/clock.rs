@@ -49,10 +49,10 @@ impl SteppedClock {
         self.file.write_all_at(&seconds.to_ne_bytes(), 0).expect("the file is writable");
     }
 
-    /// True once somebody has asked this clock for the time.
-    pub(crate) fn was_read(&self) -> bool {
+    /// How often this clock was asked for the time.
+    pub(crate) fn reads(&self) -> i64 {
         let mut count = [0; 8];
         self.file.read_exact_at(&mut count, 8).expect("the file is readable");
-        i64::from_ne_bytes(count) > 0
+        i64::from_ne_bytes(count)
     }
 }
