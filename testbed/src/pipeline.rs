@@ -74,15 +74,20 @@ impl Pipeline {
 
     /// The sum of a metric over its labels; `name` is without the project's prefix.
     pub fn metric(&self, name: &str) -> f64 {
+        self.metric_where(name, "")
+    }
+
+    /// The same over those with `label`, such as `outcome="failed"`, alone.
+    pub fn metric_where(&self, name: &str, label: &str) -> f64 {
         let page = self.http_get("/metrics").body;
         let name = format!("otel_pipeline_{name}");
         let samples: Vec<f64> = page
             .lines()
             .filter_map(|line| line.strip_prefix(&name))
-            .filter(|rest| rest.starts_with([' ', '{']))
+            .filter(|rest| rest.starts_with([' ', '{']) && rest.contains(label))
             .filter_map(|rest| rest.rsplit(' ').next()?.parse().ok())
             .collect();
-        assert!(!samples.is_empty(), "no metric {name} in\n{page}");
+        assert!(!samples.is_empty(), "no metric {name} {label} in\n{page}");
         samples.iter().sum()
     }
 
