@@ -57,6 +57,12 @@ impl Pipeline {
         http::get(self.http_port, "/readyz").is_ok_and(|answer| answer.status == 200)
     }
 
+    /// True when `/healthz` and `/readyz` both say so.
+    pub fn is_green(&self) -> bool {
+        let healthy = http::get(self.http_port, "/healthz").is_ok_and(|page| page.status == 200);
+        healthy && self.is_ready()
+    }
+
     /// `http://host:port` of its OTLP receiver.
     pub fn otlp_endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.grpc_port)
@@ -94,6 +100,11 @@ impl Pipeline {
     /// The most memory that it held at a time, where Linux tells.
     pub fn memory_bytes_max(&self) -> Option<u64> {
         self.process.memory_bytes_max()
+    }
+
+    /// The memory that it holds now, where Linux tells.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        self.process.memory_bytes()
     }
 
     /// Everything it has logged.

@@ -261,6 +261,11 @@ impl Report {
         self.0["latency_us"]["p99"].as_f64().unwrap_or(f64::NAN)
     }
 
+    /// Spans sent: of an open loop, what it really offered.
+    pub(crate) fn generated(&self) -> u64 {
+        self.0["spans"]["generated"].as_u64().unwrap_or(0)
+    }
+
     /// Spans without a verdict within the client's deadline.
     pub(crate) fn timed_out(&self) -> u64 {
         self.0["spans"]["timed_out"].as_u64().unwrap_or(0)
