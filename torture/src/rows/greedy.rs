@@ -1,6 +1,7 @@
 //! One client takes all it can get, another asks for little, at a throttled broker.
 //!
-//! Oracle: of what the polite client asks, without ever retrying, 95 % is acknowledged; LOST 0.
+//! Oracle: of what the polite client asks, without ever retrying, 95 % is acknowledged, and the greedy
+//! one is refused some of what it wants; LOST 0.
 
 use super::{Row, overload::throttled};
 use crate::{outcome::Outcome, random::Random};
@@ -23,10 +24,12 @@ fn play(random: Random, _short: bool) -> Outcome {
     let asked = polite.acknowledged() + polite.refused_spans() + polite.timed_out();
     let share = polite.acknowledged() as f64 / asked.max(1) as f64;
     outcome.demand(share >= SHARE_MIN, "the polite client was starved");
+    outcome.demand(greedy.refused_spans() > 0, "the greedy client was not limited");
     outcome.note(format!(
-        "polite: {:.1} % acknowledged; greedy: {:.0} spans/s",
+        "polite: {:.1} % acknowledged; greedy: {:.0} spans/s, {} refused",
         share * 100.0,
-        greedy.goodput()
+        greedy.goodput(),
+        greedy.refused_spans(),
     ));
     outcome
 }
