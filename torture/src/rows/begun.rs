@@ -1,7 +1,7 @@
 //! A thousand connections begin a thousand requests each and finish none.
 //!
-//! Oracle: memory stays below 256 MiB, what the budget has no room for is refused, and once they
-//! are gone a client that retries is served, LOST 0. Nobody is served beside them: with every
+//! Oracle: nine of ten of the million are looked at, memory stays below 256 MiB, what the budget has
+//! no room for is refused, and once they are gone a client that retries is served, LOST 0. Nobody is served beside them: with every
 //! connection of a peer and the whole budget in such hands, first come is first served.
 
 use std::time::Duration;
@@ -41,21 +41,24 @@ fn play(random: Random, _short: bool) -> Outcome {
         rest(Duration::from_secs(1));
         let before = looked_at;
         looked_at = pipeline.metric("receive_requests_received_total");
-        (looked_at == before).then_some(())
+        (looked_at >= LOOKED_AT_MIN && looked_at == before).then_some(())
     });
     drop(clients);
     let load = stand.load(&pipeline, &["--rate", "2k", "--duration", "5s", "--retry", "30s"]);
     let polite = load.finish();
     let refused = pipeline.metric("receive_refusals_total");
     let mut outcome = stand.judge(&[&pipeline, &forwarder]);
-    outcome.demand(over.is_some(), "the attack outlasted its time");
+    let all = looked_at >= LOOKED_AT_MIN;
+    outcome.demand(all, "fewer than 900,000 begun requests were looked at");
+    outcome.demand(!all || over.is_some(), "the attack outlasted its time");
     outcome.demand(refused > 0.0, "nothing was refused: the budget was not short");
-    outcome.demand(polite.refused().is_empty(), "refused in the end");
-    outcome.demand(polite.timed_out() == 0, "requests timed out in the end");
+    outcome.demand(polite.served(), "not served in the end");
     outcome.demand_bounded_memory();
     outcome.note(format!("{looked_at:.0} requests looked at, {refused:.0} refused"));
     outcome
 }
 
 const CONNECTIONS: usize = 1000;
+/// Of a million: some are on their way when a connection has said all it may.
+const LOOKED_AT_MIN: f64 = 9e5;
 const ATTACK_WITHIN: Duration = Duration::from_secs(60);
