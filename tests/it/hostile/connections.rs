@@ -1,8 +1,5 @@
 //! Who connects, how many at once, and with what for an opening.
 
-use std::time::Instant;
-
-use otel_event_pipeline::limits::ACCEPT_PAUSE;
 use testbed::raw_http2::{
     DATA, END_STREAM, GOAWAY, HEADERS, RawClient, SETTINGS, export_headers, frame,
 };
@@ -114,6 +111,10 @@ fn the_last_descriptors_are_not_for_clients() {
 #[test]
 #[cfg(target_os = "linux")]
 fn file_descriptors_run_out() {
+    use std::time::Instant;
+
+    use otel_event_pipeline::limits::ACCEPT_PAUSE;
+
     let kafka = MockKafka::start(&[super::TOPIC], super::PARTITIONS);
     let brokers = kafka.brokers();
     let settings =
