@@ -168,7 +168,8 @@ fn a_topic_recreated_is_recovered_from() {
 }
 
 /// A committed offset that the topic does not have, because records expired or the topic is a new
-/// one: forwarding starts with the first record there is, rather than after the last.
+/// one: forwarding starts with the first record there is, rather than after the last, and the reset
+/// is counted.
 #[test]
 fn an_offset_out_of_range_starts_from_the_earliest() {
     let scene = Scene::new("range");
@@ -176,7 +177,7 @@ fn an_offset_out_of_range_starts_from_the_earliest() {
     produce_traces(&scene, 0..2);
     scene.kafka().commit(&scene.group, &scene.topic, 2, 1_000_000);
     let sink = Sink::start(Temper::default());
-    let _forward = scene.pipeline(&[("ROLE", "forward"), ("JAEGER_ENDPOINT", &sink.endpoint())]);
+    let forward = scene.pipeline(&[("ROLE", "forward"), ("JAEGER_ENDPOINT", &sink.endpoint())]);
     wait::wait_for("what the topic holds", DELIVERED_WITHIN, || {
         (sink.span_counts().0 == 2).then_some(())
     });
@@ -184,6 +185,7 @@ fn an_offset_out_of_range_starts_from_the_earliest() {
         let committed = scene.kafka().committed(&scene.group, &scene.topic);
         committed.values().eq(&[1, 1]).then_some(())
     });
+    assert_eq!(forward.metric("forward_offset_resets_total"), 2.0, "one per partition");
 }
 
 /// The node that coordinates the group is killed under load, and then the whole cluster restarts:

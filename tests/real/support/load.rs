@@ -4,6 +4,7 @@
 //! down the traces answered with OK: those, and only those, must never be missing later.
 
 use std::{
+    panic::resume_unwind,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -66,7 +67,12 @@ impl Load {
     fn join(&mut self) {
         self.ledger.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
-            thread.join().ok();
+            // Its assertion is the test's own, unless another has failed already.
+            if let Err(panic) = thread.join()
+                && !thread::panicking()
+            {
+                resume_unwind(panic);
+            }
         }
     }
 }
