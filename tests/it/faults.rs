@@ -17,6 +17,10 @@ use crate::support::{
 const TOPIC: &str = "otel.traces";
 const PARTITIONS: i32 = 4;
 
+/// Where a record's own time is to end a request, also on a busy machine: librdkafka looks once a
+/// second, and the default leaves no more than that.
+const LATE_DEADLINE: (&str, &str) = ("OTLP_REPLY_DEADLINE", "20s");
+
 fn start(kafka: &MockKafka, settings: &[(&str, &str)]) -> Pipeline {
     let brokers = kafka.brokers();
     Pipeline::start(&[&[("KAFKA_BROKERS", brokers.as_str())], settings].concat())
@@ -114,7 +118,7 @@ fn a_silent_leader_harms_its_partitions_only() {
     const TRACES: u8 = 8;
     let kafka = MockKafka::start_brokers(2, &[TOPIC], 2);
     (0..2).for_each(|partition| kafka.lead(TOPIC, partition, partition + 1));
-    let pipeline = start(&kafka, &[("PUBLISH_THREADS", "1")]);
+    let pipeline = start(&kafka, &[("PUBLISH_THREADS", "1"), LATE_DEADLINE]);
     let all = (0..TRACES).flat_map(|number| trace(number, 1)).collect();
     assert_eq!(pipeline.client().export(&request(all)).code(), Code::Ok);
     let (silent, healthy): (Vec<u8>, Vec<u8>) =
@@ -170,7 +174,7 @@ fn passing_errors_are_waited_out() {
 #[test]
 fn too_few_replicas_for_ever_is_no_ok() {
     let kafka = MockKafka::start(&[TOPIC], PARTITIONS);
-    let pipeline = start(&kafka, &[]);
+    let pipeline = start(&kafka, &[LATE_DEADLINE]);
     let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS;
     kafka.fail(RDKafkaApiKey::Produce, error, 10_000);
     // librdkafka tries until the record's time is over, and then tells of that.
