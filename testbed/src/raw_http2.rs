@@ -1,9 +1,10 @@
 //! A client that writes HTTP/2 frame by frame: it can break every rule there is.
 
 use std::{
-    io::{ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
-    time::Duration,
+    io::{self, ErrorKind, Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+    thread,
+    time::{Duration, Instant},
 };
 
 /// The path of OTLP's export call for traces.
@@ -73,6 +74,23 @@ impl RawClient {
         self.stream.write_all(bytes).is_ok()
     }
 
+    /// Sends bytes, however slowly they are taken; false once the server has closed, or at `until`.
+    pub fn send_until(&mut self, bytes: &[u8], until: Instant) -> bool {
+        self.stream.set_write_timeout(Some(Duration::from_millis(100))).expect("not zero");
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if Instant::now() >= until {
+                return false;
+            }
+            match self.stream.write(rest).map_err(|error| error.kind()) {
+                Ok(count) => rest = &rest[count..],
+                Err(ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
     /// Sends `bytes` again and again and never reads, until the server has closed, or takes no more
     /// and it is `over`.
     pub fn flood(&mut self, bytes: &[u8], over: impl Fn() -> bool) {
@@ -85,6 +103,19 @@ impl RawClient {
                 Err(_) => return,
             }
         }
+    }
+
+    /// Reads whatever the server says, beside what is sent, until one of both closes.
+    #[expect(clippy::disallowed_methods, reason = "it ends with the connection")]
+    pub fn read_beside(&self) {
+        let mut stream = self.stream.try_clone().expect("a socket can be duplicated");
+        thread::spawn(move || io::copy(&mut stream, &mut io::sink()));
+    }
+
+    /// Closes the connection, also for one who reads beside.
+    pub fn close(self) {
+        // The server may have been faster.
+        self.stream.shutdown(Shutdown::Both).ok();
     }
 
     /// Reads until the server closes, which it must; gives what it said.
