@@ -109,7 +109,11 @@ fn play_backend(random: Random, short: bool) -> Outcome {
     outcome.demand(phase.is_green(), "not healthy throughout because of the backend");
     outcome.demand(lag >= records / 2.0, "less than half was behind: the backend was not slow");
     outcome.demand_bounded_memory();
-    outcome.note(format!("{lag:.0} of {records:.0} records behind"));
+    outcome.note(format!(
+        "{lag:.0} of {records:.0} records behind; {} spans refused, {} timed out",
+        phase.report.refused_spans(),
+        phase.report.timed_out(),
+    ));
     outcome
 }
 
