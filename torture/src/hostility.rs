@@ -51,8 +51,8 @@ const fn attack(
 }
 
 /// Sends round after round, on a new connection whenever the old one is closed; how many rounds
-/// were sent or cut short by the port. One who is `reading` takes the answers, so that the port need
-/// not stop at the first that are not taken.
+/// were sent or cut short by the port. One who is `reading` takes the answers, so that the port
+/// need not stop at the first that are not taken.
 fn flood(address: SocketAddr, until: Instant, reading: bool, round: fn(u32) -> Vec<u8>) -> u64 {
     let mut rounds = 0;
     while Instant::now() < until {

@@ -1,8 +1,9 @@
 //! A thousand connections begin a thousand requests each and finish none.
 //!
-//! Oracle: nine of ten of the million are looked at, memory stays below 256 MiB, what the budget has
-//! no room for is refused, and once they are gone a client that retries is served, LOST 0. Nobody is served beside them: with every
-//! connection of a peer and the whole budget in such hands, first come is first served.
+//! Oracle: nine of ten of the million are looked at, memory stays below 256 MiB, what the budget
+//! has no room for is refused, and once they are gone a client that retries is served, LOST 0.
+//! Nobody is served beside them: with every connection of a peer and the whole budget in such
+//! hands, first come is first served.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! One client takes all it can get, another asks for little, at a throttled broker.
 //!
-//! Oracle: of what the polite client asks, without ever retrying, 95 % is acknowledged, and the greedy
-//! one is refused some of what it wants; LOST 0.
+//! Oracle: of what the polite client asks, without ever retrying, 95 % is acknowledged, and the
+//! greedy one is refused some of what it wants; LOST 0.
 
 use super::{Row, overload::throttled};
 use crate::{outcome::Outcome, random::Random};

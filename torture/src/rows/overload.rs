@@ -1,10 +1,11 @@
 //! More spans than the broker, or the backend, can take.
 //!
-//! A proxy limits the broker to about 30,000 spans/s, and a closed loop must find about that. Oracle:
-//! twice and ten times of it are really offered; goodput stays within 10 % of it; what is too much is
-//! refused with UNAVAILABLE, and some is; at ten times the process holds hardly more memory than at
-//! twice, and less than 256 MiB; each second it says that it is healthy and ready; afterwards every
-//! span of a light load is acknowledged. A backend at a tenth of the rate is lag and nothing else.
+//! A proxy limits the broker to about 30,000 spans/s, and a closed loop must find about that.
+//! Oracle: twice and ten times of it are really offered; goodput stays within 10 % of it; what is
+//! too much is refused with UNAVAILABLE, and some is; at ten times the process holds hardly more
+//! memory than at twice, and less than 256 MiB; each second it says that it is healthy and ready;
+//! afterwards every span of a light load is acknowledged. A backend at a tenth of the rate is lag
+//! and nothing else.
 
 use std::time::Duration;
 

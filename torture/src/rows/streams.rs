@@ -1,8 +1,8 @@
 //! A thousand connections with sixty requests each at a time.
 //!
 //! Oracle: memory stays below 256 MiB; a client that retries is served afterwards; LOST 0. Goodput
-//! is told beside that of one request each at a time, and not demanded. Kept out of selections: it comes within a tenth of
-//! the bound, and they run on whatever machine there is.
+//! is told beside that of one request each at a time, and not demanded. Kept out of selections: it
+//! comes within a tenth of the bound, and they run on whatever machine there is.
 
 use testbed::kafka::KafkaOptions;
 
