@@ -28,7 +28,7 @@ use crate::{
 };
 
 pub(super) const ROW: Row =
-    Row { name: "hostile", fault: "hostile clients beside a polite one", short_seconds: 95, play };
+    Row { name: "hostile", fault: "hostile clients beside a polite one", short_seconds: 85, play };
 
 /// An attack, and what was seen of it.
 struct Attacked {
