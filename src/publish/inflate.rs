@@ -113,12 +113,12 @@ struct Bound {
 }
 
 impl Bound {
-    /// Makes room for another step of output and charges it beside the input.
+    /// Makes room for another step of output and charges it beside the input. The room ends a byte
+    /// beyond the bound: output that fills the bound may be whole, with its end yet to be read.
     fn extend(self, output: &mut Vec<u8>, charge: &mut Charge) -> Result<(), InflateError> {
-        if output.len() >= self.bytes_max {
-            return Err(InflateError::TooLarge { bytes_max: self.bytes_max });
-        }
-        let step = INFLATE_STEP_BYTES.max(output.len()).min(self.bytes_max - output.len());
+        self.check(output)?;
+        let room = self.bytes_max + 1 - output.len();
+        let step = INFLATE_STEP_BYTES.max(output.len()).min(room);
         charge.resize(self.input_bytes + output.len() + step).map_err(InflateError::Short)?;
         output.reserve_exact(step);
         Ok(())

@@ -53,6 +53,25 @@ fn every_framing_inflates() {
     }
 }
 
+/// A message that fills its bound is taken however it is cut, also when only its end comes late.
+#[test]
+fn the_largest_message_is_taken_however_it_is_cut() {
+    let message = sample(200_000);
+    let mut inflater = Inflater::new();
+    for (encoding, wire) in [(Encoding::Gzip, gzip(&message)), (Encoding::Zstd, zstd(&message))] {
+        for last in [1, 4, 8, 9, wire.len()] {
+            let (start, end) = wire.split_at(wire.len() - last);
+            let frames = [start, end].map(Bytes::copy_from_slice);
+            let (mut charge, _) = charge(64 * MIB);
+            let taken = inflater.linear(&frames, encoding, message.len(), &mut charge);
+            assert!(taken.is_ok_and(|taken| taken == message), "{encoding:?}, {last}");
+            let refused = inflater.linear(&frames, encoding, message.len() - 1, &mut charge);
+            let too_large = InflateError::TooLarge { bytes_max: message.len() - 1 };
+            assert_eq!(refused, Err(too_large), "{encoding:?}, {last}");
+        }
+    }
+}
+
 /// Several gzip members or zstd frames in a row are one message (RFC 1952 2.2, RFC 8878 3.1).
 #[test]
 fn members_are_joined() {
