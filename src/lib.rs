@@ -22,6 +22,9 @@ pub mod admin;
 pub mod health;
 pub mod internal_telemetry;
 
+#[cfg(test)]
+mod corpus;
+
 // Before and after it.
 pub mod check;
 pub mod cli;

@@ -1,9 +1,9 @@
 //! The settings as a whole: defaults, precedence, mistakes, masking, the generated texts.
 
-use std::{collections::BTreeMap, ffi::OsString, fs, net::IpAddr, path::Path, process::Command};
+use std::{collections::BTreeMap, ffi::OsString, fs, net::IpAddr, process::Command};
 
 use super::*;
-use crate::limits;
+use crate::{corpus, limits};
 
 mod oracle;
 
@@ -299,10 +299,5 @@ fn readme_has_the_table() {
 /// Every file of the fuzz corpus is judged as promised: what fuzzing has found stays found.
 #[test]
 fn corpus_keeps_the_promises() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/config");
-    let files: Vec<_> = fs::read_dir(corpus).unwrap().collect();
-    assert!(files.len() >= 10, "{} files", files.len());
-    for file in files {
-        oracle::check(&fs::read(file.unwrap().path()).unwrap());
-    }
+    corpus::replay("config", oracle::check);
 }
