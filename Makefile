@@ -117,15 +117,17 @@ lint: ## Format, clippy, documentation, generated and deployed files, licences, 
 	scripts/generate --check
 	scripts/lint-deploy
 	@if ! command -v cargo-deny >/dev/null; then \
-		echo "NOT CHECKED: licences and advisories; 'cargo-deny' is missing" \
+		echo "NOT CHECKED: licences, duplicates and advisories; 'cargo-deny' is missing" \
 			"(cargo install --locked cargo-deny). Everything else was checked." >&2; \
+		[ -z "$${CI:-}$${GITHUB_ACTIONS:-}" ] || exit 1; \
 	else \
 		checks="licenses bans sources"; \
-		if [ "$${GITHUB_ACTIONS:-}" = true ]; then checks=; else \
-			echo "NOT CHECKED: advisories, whose database the repository's CI fetches." >&2; fi; \
+		if [ "$${GITHUB_ACTIONS:-}" = true ]; then checks=; \
+		elif $(CARGO) deny --log-level off fetch db >/dev/null 2>&1; then checks=; \
+		else echo "NOT CHECKED: advisories, whose database cannot be fetched here." >&2; fi; \
 		for manifest in $(manifests); do \
-			$(CARGO) deny --locked --manifest-path "$$manifest" --config deny.toml check $$checks \
-				|| exit 1; \
+			$(CARGO) deny --locked --manifest-path "$$manifest" --config deny.toml check \
+				--allow unmatched-skip --allow unnecessary-skip $$checks || exit 1; \
 		done; \
 	fi
 
