@@ -109,16 +109,18 @@ fn receiving_tells_no_content_and_adds_no_series() {
 }
 
 /// A record that is no request, and one that the backend refuses, become dead letters of which the
-/// log tells without their content.
+/// log tells without their content, and none becomes a series.
 #[test]
-fn forwarding_tells_no_content() {
+fn forwarding_tells_no_content_and_adds_no_series() {
     let kafka = MockKafka::start(&[TOPIC, DEAD_LETTER_TOPIC], 1);
     let backend = Backend::start(|_| Reply::status(Code::InvalidArgument, "refused"));
-    let good = marked_request(vec![marked(1)]);
-    for value in [&good[..], &good[..good.len() - 3], MARK.as_bytes()] {
-        kafka.produce(TOPIC, 0, Some(MARK.as_bytes()), Some(value));
-    }
-    kafka.flush();
+    let produce = |good: &[u8], key: &[u8]| {
+        for value in [good, &good[..good.len() - 3], key] {
+            kafka.produce(TOPIC, 0, Some(key), Some(value));
+        }
+        kafka.flush();
+    };
+    produce(&request(vec![span(0, 0)]), b"plain");
     let endpoint = backend.endpoint();
     let variables = [
         ("ROLE", "forward"),
@@ -128,6 +130,13 @@ fn forwarding_tells_no_content() {
     ];
     let program = start(&kafka, &variables);
     assert_eq!(kafka.read(DEAD_LETTER_TOPIC, 1, 3).len(), 3);
+    let before = series(&program);
+    produce(&marked_request(vec![marked(1)]), MARK.as_bytes());
+    assert_eq!(kafka.read(DEAD_LETTER_TOPIC, 1, 6).len(), 6);
     assert!(program.log().contains("dead"), "{}", program.log());
     assert_no_mark(&program);
+    let mut added = series(&program);
+    // A client's own come with its first statistics, whenever that is.
+    added.retain(|name| !before.contains(name) && !name.contains("_kafka_client_"));
+    assert_eq!(added, BTreeSet::new());
 }
