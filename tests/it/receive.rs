@@ -11,23 +11,12 @@ use crate::support::{
     mock_kafka::MockKafka,
     otlp_client::{EXPORT, Reply, framed},
     pipeline::Pipeline,
+    receiving::{PARTITIONS, TOPIC, start_with},
     spans::{message, nested, request, span, trace},
 };
 
-const TOPIC: &str = "otel.traces";
-const PARTITIONS: i32 = 4;
-
 fn start() -> (MockKafka, Pipeline) {
     start_with(&[])
-}
-
-fn start_with(settings: &[(&str, &str)]) -> (MockKafka, Pipeline) {
-    let kafka = MockKafka::start(&[TOPIC], PARTITIONS);
-    let brokers = kafka.brokers();
-    let mut all = vec![("KAFKA_BROKERS", brokers.as_str())];
-    all.extend(settings);
-    let pipeline = Pipeline::start(&all);
-    (kafka, pipeline)
 }
 
 fn assert_ok(reply: &Reply) {

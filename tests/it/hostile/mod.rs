@@ -12,24 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tonic::Code;
 
 use crate::support::{
-    mock_kafka::MockKafka,
     pipeline::Pipeline,
+    receiving::{PARTITIONS, TOPIC, start_with},
     spans::{request, trace},
 };
 
-const TOPIC: &str = "otel.traces";
-const PARTITIONS: i32 = 4;
 const REFUSED: &str = "otel_pipeline_receive_connections_refused_total";
 const ENDED: &str = "otel_pipeline_receive_connections_ended_total";
-
-fn start_with(settings: &[(&str, &str)]) -> (MockKafka, Pipeline) {
-    let kafka = MockKafka::start(&[TOPIC], PARTITIONS);
-    let brokers = kafka.brokers();
-    let mut all = vec![("KAFKA_BROKERS", brokers.as_str())];
-    all.extend(settings);
-    let pipeline = Pipeline::start(&all);
-    (kafka, pipeline)
-}
 
 /// Runs `attack` while a good client exports on a connection that it had before; each of its
 /// requests must be OK, the last one begun after the attack.

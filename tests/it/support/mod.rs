@@ -8,6 +8,7 @@ pub(crate) mod mock_kafka;
 pub(crate) mod otlp_client;
 pub(crate) mod pipeline;
 pub(crate) mod program;
+pub(crate) mod receiving;
 pub(crate) mod settings;
 pub(crate) mod spans;
 
