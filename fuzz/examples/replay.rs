@@ -6,16 +6,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use otel_event_pipeline_fuzz::{
-    check_dead_letter, check_settings, compare_split_with_prost, otlp::walk,
+    check_dead_letter, check_grpc, check_settings, compare_split_with_prost, otlp::walk,
 };
 
 /// Judges one file, and panics where it is judged wrongly.
 type Check = fn(&[u8]);
 
 /// Every corpus, and what its files are replayed through.
-const TARGETS: [(&str, Check); 4] = [
+const TARGETS: [(&str, Check); 5] = [
     ("split", replay_request),
     ("framing", replay_request),
+    ("grpc", check_grpc),
     ("config", check_settings),
     ("dead_letter_headers", check_dead_letter),
 ];

@@ -39,6 +39,31 @@ pub mod kafka {
     pub use position::{NextOffset, PartitionId};
 }
 
+/// What of `receive` knows no runtime.
+#[cfg(not(loom))]
+#[allow(dead_code)] // The runtimes' side of it is not included.
+#[path = "../../src/receive"]
+pub mod receive {
+    mod frames;
+    mod message;
+    #[path = "tests/oracle.rs"]
+    pub(crate) mod oracle;
+}
+
+/// What of `publish` knows neither requests nor Kafka. Under loom its budgets are loom's, which are
+/// for the models alone.
+#[cfg(not(loom))]
+#[allow(dead_code)] // Nor is the worker.
+#[path = "../../src/publish"]
+pub mod publish {
+    mod budget;
+    mod inflate;
+    pub(crate) mod oracle;
+
+    pub use budget::{Budget, Charge, Shortage};
+    pub use inflate::Encoding;
+}
+
 #[path = "../../src/otlp/tests/oracle.rs"]
 mod oracle;
 #[path = "../../src/config/tests/oracle.rs"]
@@ -54,6 +79,14 @@ pub fn compare_split_with_prost(request: &[u8]) {
             oracle::check(&mut Splitter::new(), request, &rules);
         }
     }
+}
+
+/// Reads `input` as a client's bytes; panics where a promise is broken.
+pub fn check_grpc(input: &[u8]) {
+    #[cfg(not(loom))]
+    receive::oracle::check(input);
+    #[cfg(loom)]
+    let _ = input;
 }
 
 /// Loads the settings that `given` holds; panics where a promise is broken.

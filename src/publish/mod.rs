@@ -11,14 +11,18 @@
 
 mod acknowledgement;
 mod answer;
+mod budget;
 mod inflate;
+#[cfg(test)]
+pub(crate) mod oracle;
 mod partitioner;
 mod request;
 mod worker;
 
 pub use acknowledgement::{Acknowledgement, Spans};
 pub use answer::{Answer, Failure};
+pub use budget::{Budget, Charge, Shortage};
 pub use inflate::Encoding;
 pub use partitioner::{fnv1a_partition, murmur2_partition};
-pub use request::{Budget, Charge, Reply, Request, Shortage};
+pub use request::{Reply, Request};
 pub use worker::Worker;

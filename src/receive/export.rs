@@ -15,7 +15,8 @@ use tokio::time::timeout_at;
 
 use super::{
     admission::Admission,
-    body::{self, BodyError},
+    body,
+    message::BodyError,
     reply::ReplyQueue,
     status::{self, Reply},
     stream::Stream,

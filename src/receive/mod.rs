@@ -19,6 +19,7 @@ mod export;
 mod frames;
 mod health_check;
 mod lingering;
+mod message;
 mod opening;
 mod peers;
 mod refusal_log;
@@ -29,6 +30,8 @@ mod socket;
 mod status;
 mod stream;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use accept::BindError;

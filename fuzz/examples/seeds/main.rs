@@ -1,5 +1,6 @@
-//! Writes the seeds of the corpora: one small request per shape that the split knows, settings of
-//! every kind, and letters as the pipeline, other programs and an attacker write them.
+//! Writes the seeds of the corpora: one small request per shape that the split knows, messages and
+//! frames as clients send them, settings of every kind, and letters as the pipeline, other programs
+//! and an attacker write them.
 //!
 //! `cargo run --example seeds`, in this folder; what fuzzing has added besides is left alone.
 
@@ -8,11 +9,13 @@ use std::path::Path;
 
 #[path = "../../../src/otlp/tests/encode.rs"]
 mod encode;
+mod grpc;
 mod letters;
 mod requests;
 mod settings;
 
 use encode::FieldOrder;
+use grpc::messages_and_frames;
 use letters::letters;
 use requests::requests;
 use settings::settings;
@@ -24,6 +27,9 @@ fn main() -> std::io::Result<()> {
                 write(target, &format!("{name}-{suffix}"), &request.encode(order))?;
             }
         }
+    }
+    for (name, input) in messages_and_frames() {
+        write("grpc", name, &input)?;
     }
     for (name, given) in settings() {
         write("config", name, given.join("\0").as_bytes())?;
