@@ -56,7 +56,8 @@ fn check_message(wire: &[u8], cut: u8) {
         (Err(error), Err(plain)) => return assert_eq!(error, plain),
         (read, plain) => panic!("{:?} and not {plain:?}", read.map(|message| message.frames)),
     };
-    if message.compressed {
+    // zstd is C, which Miri does not run.
+    if message.compressed && !cfg!(miri) {
         check_inflate(&message.frames);
     }
 }
