@@ -1,12 +1,18 @@
 //! The forwarding process is killed at random moments, between send and commit among them.
 //!
-//! Oracle: LOST 0, and what comes again is the same bytes: CORRUPT 0. Something comes again, or no
-//! kill fell between a send and its commit.
+//! Oracle: every span is acknowledged, LOST 0, and what comes again is the same: CORRUPT 0. Something
+//! comes again, or no kill fell between a send and its commit. Each life begins at what was
+//! committed and keeps a partition's order, so that no span comes for the first time after a later
+//! one of its trace: REORDERED 0.
 
 use testbed::kafka::KafkaOptions;
 
 use super::Row;
-use crate::{outcome::Outcome, random::Random, stand::Stand};
+use crate::{
+    outcome::Outcome,
+    random::Random,
+    stand::{ORDERED, Report, Stand},
+};
 
 pub(super) const ROW: Row =
     Row { name: "forwarder", fault: "kill -9 of the forwarder", short_seconds: 45, play };
@@ -19,9 +25,13 @@ fn play(random: Random, short: bool) -> Outcome {
     let mut forwarder = stand.pipeline(&settings);
     let duration = if short { "12s" } else { "25s" };
     let mut load = stand.load(&receiver, &["--rate", "10k", "--duration", duration, "--retry"]);
+    let ordered = stand.load(&receiver, &[ORDERED, &["--duration", duration]].concat());
     let kills = stand.kill_while(&mut load, &mut forwarder, 1200..4000);
-    load.finish();
+    let reports = [load.finish(), ordered.finish()];
     let mut outcome = stand.judge(&[&receiver, &forwarder]);
+    let served = reports.iter().all(Report::served);
+    outcome.demand(served, "not every span was acknowledged");
+    outcome.demand(outcome.reordered == 0, "spans came before earlier ones of their trace");
     outcome.demand(kills >= 3, "too few kills");
     outcome.demand(outcome.duplicate > 0, "no kill fell between a send and its commit");
     outcome.note(format!("{kills} kills"));
