@@ -110,6 +110,11 @@ impl Stand {
         load
     }
 
+    /// Starts a load that may lose what it was told is safe: the verdict will not cover it.
+    pub(crate) fn load_unjudged(&self, pipeline: &Pipeline, arguments: &[&str]) -> Load {
+        Load::start(&pipeline.otlp_endpoint(), arguments)
+    }
+
     /// Leads the backend's clients to a sink that keeps nothing, because `failures` make it fail
     /// every request; it ends when dropped.
     pub(crate) fn fail_backend(&self, failures: &[&str]) -> Process {
