@@ -20,7 +20,7 @@ pub(super) const ROW: Row =
 fn play(random: Random, short: bool) -> Outcome {
     let mut stand = Stand::new(KafkaOptions::nodes(1), random);
     let mut pipeline = stand.pipeline(&[]);
-    let duration = if short { "20s" } else { "40s" };
+    let duration = if short { "25s" } else { "40s" };
     let mut load =
         stand.load(&pipeline, &["--rate", "10k", "--duration", duration, "--retry", "60s"]);
     let mut exits = Vec::new();
