@@ -345,22 +345,6 @@ fn file(name: &str) -> PathBuf {
     reaper::folder().join(format!("{number}-{name}"))
 }
 
-/// A load whose order in Kafka is known: a connection sends its next request when the one before is
-/// acknowledged, and a trace goes on over 32 of them. A partition that is forwarded from what was
-/// committed, in its order, then shows every span of a trace before the later ones: what comes
-/// again after a crash or a rebalance has been there before, so that REORDERED stays 0.
-pub(crate) const ORDERED: &[&str] = &[
-    "--connections",
-    "4",
-    "--in-flight",
-    "4",
-    "--spans-per-request",
-    "16",
-    "--spans-per-trace",
-    "512",
-    "--retry",
-    "60s",
-];
 const START_WITHIN: Duration = Duration::from_secs(30);
 const LOAD_WITHIN: Duration = Duration::from_secs(180);
 const DELIVERED_WITHIN: Duration = Duration::from_secs(90);

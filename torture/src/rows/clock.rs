@@ -1,8 +1,8 @@
 //! The wall clock is stepped under load: half an hour ahead, two hours back, right again.
 //!
 //! A shim before libc shifts what the pipeline reads; nobody else's clock moves. Kafka takes
-//! records up to an hour ahead (`message.timestamp.after.max.ms`). Oracle: every span is acknowledged
-//! at its first attempt, it stays ready, LOST 0.
+//! records up to an hour ahead (`message.timestamp.after.max.ms`). Oracle: every span is
+//! acknowledged at its first attempt, it stays ready, LOST 0.
 
 use std::time::Duration;
 

@@ -1,17 +1,17 @@
 //! The forwarding process is killed at random moments, between send and commit among them.
 //!
-//! Oracle: every span is acknowledged, LOST 0, and what comes again is the same: CORRUPT 0. Something
-//! comes again, or no kill fell between a send and its commit. Each life begins at what was
-//! committed and keeps a partition's order, so that no span comes for the first time after a later
-//! one of its trace: REORDERED 0.
+//! Oracle: every span is acknowledged, LOST 0, and what comes again is the same: CORRUPT 0.
+//! Something comes again, or no kill fell between a send and its commit. Each life begins at what
+//! was committed and keeps a partition's order, so that no span comes for the first time after a
+//! later one of its trace: REORDERED 0.
 
 use testbed::kafka::KafkaOptions;
 
-use super::Row;
+use super::{ORDERED, Row};
 use crate::{
     outcome::Outcome,
     random::Random,
-    stand::{ORDERED, Report, Stand},
+    stand::{Report, Stand},
 };
 
 pub(super) const ROW: Row =

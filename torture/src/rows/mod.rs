@@ -59,6 +59,23 @@ pub(crate) const ROWS: &[Row] = &[
     hostile::ROW,
 ];
 
+/// A load whose order in Kafka is known: a connection sends its next request when the one before is
+/// acknowledged, and a trace goes on over 32 of them. A partition that is forwarded from what was
+/// committed, in its order, then shows every span of a trace before the later ones: what comes
+/// again after a crash or a rebalance has been there before, so that REORDERED stays 0.
+const ORDERED: &[&str] = &[
+    "--connections",
+    "4",
+    "--in-flight",
+    "4",
+    "--spans-per-request",
+    "16",
+    "--spans-per-trace",
+    "512",
+    "--retry",
+    "60s",
+];
+
 /// As many rows as fit into `seconds`, in the order of the table.
 pub(crate) fn selection(random: &mut Random, seconds: u64) -> Vec<&'static Row> {
     let mut left = seconds;

@@ -1,21 +1,21 @@
 //! Members of the consumer group come and go every few seconds, every other one with a static name;
 //! some end in order, some are killed.
 //!
-//! Oracle: every span is acknowledged; LOST 0, which no partition without an owner in the end would
-//! allow; who is asked to end does so with exit code 0. A new owner begins at what was committed and
-//! keeps a partition's order, so that no span comes for the first time after a later one of its
-//! trace: REORDERED 0. The member that stays sees its partitions come and go; members that come while
-//! a rebalance waits for a dead one share it, so that changes are fewer than members.
+//! Oracle: every span is acknowledged; LOST 0, which no partition without an owner in the end
+//! would allow; who is asked to end does so with exit code 0. A new owner begins at what was
+//! committed and keeps a partition's order, so that no span comes for the first time after a later
+//! one of its trace: REORDERED 0. The member that stays sees its partitions come and go; members
+//! that come while a rebalance waits for a dead one share it, so that changes are fewer.
 
 use std::time::Duration;
 
 use testbed::{kafka::KafkaOptions, pipeline::Pipeline, wait};
 
-use super::Row;
+use super::{ORDERED, Row};
 use crate::{
     outcome::Outcome,
     random::Random,
-    stand::{ORDERED, Report, Stand, rest},
+    stand::{Report, Stand, rest},
 };
 
 pub(super) const ROW: Row = Row {
