@@ -374,7 +374,7 @@ fn exit_codes_tell_usage_from_void() {
     assert_eq!((usage.status.code(), usage.stdout.len()), (Some(2), 0));
 
     // A port that was free a moment ago and is not listened on.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let refused = loadgen("run").args(["--endpoint", &endpoint]).output().unwrap();
