@@ -109,15 +109,31 @@ enum Load {
     Open { spans_per_second: f64, arrivals: ArrivalProcess },
 }
 
+impl Load {
+    fn of(options: &RunOptions, plan: &Plan) -> Self {
+        match plan.pacer {
+            Some(_) => Self::Open { spans_per_second: options.rate, arrivals: options.arrivals },
+            None => Self::Closed { in_flight: plan.in_flight_max },
+        }
+    }
+}
+
+impl Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open { spans_per_second, arrivals } => {
+                write!(f, "open loop, {spans_per_second:.0} spans/s offered, {arrivals} arrivals")
+            }
+            Self::Closed { in_flight } => write!(f, "closed loop, {in_flight} requests in flight"),
+        }
+    }
+}
+
 impl RunReport {
     pub(crate) fn new(options: &RunOptions, plan: &Plan, measured: &Measured) -> Self {
         let shape = plan.payload.shape();
         let spans = measured.ledger.totals();
         let requests = spans.generated / u64::from(shape.spans_per_request);
-        let load = match plan.pacer {
-            Some(_) => Load::Open { spans_per_second: options.rate, arrivals: options.arrivals },
-            None => Load::Closed { in_flight: plan.in_flight_max },
-        };
         let owed = plan.request_count.filter(|_| plan.pacer.is_some());
         let measured_for = measured.elapsed.saturating_sub(plan.warm_up);
         let generator = GeneratorUsage::new(measured);
@@ -144,7 +160,7 @@ impl RunReport {
             endpoint: plan.target.endpoint.to_string(),
             run: shape.run.to_string(),
             seed: shape.seed,
-            load,
+            load: Load::of(options, plan),
             connections: plan.worker_count,
             threads: options.threads,
             spans_per_request: shape.spans_per_request,
@@ -208,13 +224,7 @@ fn per_second(count: u64, over: Duration) -> f64 {
 impl Display for RunReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { spans, latency_us, latency_uncorrected_us, lateness_us, .. } = self;
-        match self.load {
-            Load::Open { spans_per_second, arrivals } => {
-                write!(f, "open loop, {spans_per_second:.0} spans/s offered, {arrivals} arrivals")?;
-            }
-            Load::Closed { in_flight } => write!(f, "closed loop, {in_flight} requests in flight")?,
-        }
-        writeln!(f, " to {}, run {}", self.endpoint, self.run)?;
+        writeln!(f, "{} to {}, run {}", self.load, self.endpoint, self.run)?;
         writeln!(
             f,
             "{} connections, {} spans of {} B per request, {} per trace, {:.1} s{}",
