@@ -70,7 +70,7 @@ fn words(cause: Failure) -> String {
             "this connection is at its share of the bytes in flight".into()
         }
         Failure::QueueFull => "the publish queue is full".into(),
-        Failure::BrokerUnreachable => "kafka does not answer".into(),
+        Failure::BrokerUnreachable => "kafka cannot be written to now; /readyz says why".into(),
         Failure::ShuttingDown => "the receiver is shutting down".into(),
         Failure::Delivery(error) => {
             format!("kafka did not acknowledge every record: {}", error.as_str())

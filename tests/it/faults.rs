@@ -98,7 +98,7 @@ fn a_missing_topic_is_refused() {
     pipeline.await_page("/readyz?verbose", |status, text| {
         status == 503 && text.contains("topic otel.traces does not exist")
     });
-    assert_retryable(&export(&pipeline), "kafka does not answer");
+    assert_retryable(&export(&pipeline), "kafka cannot be written to");
     let refused = "otel_pipeline_receive_refusals_total{reason=\"broker_unreachable\"}";
     assert_eq!(pipeline.metric(refused), 1.0);
     assert_eq!(kafka.topics(), Vec::<String>::new());
