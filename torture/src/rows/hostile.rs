@@ -6,7 +6,8 @@
 //! median over all, is less than twice of what it is alone, before, between and after them. That is
 //! of the median: in so short a time one p99 is that of a few requests. Attackers, broker and
 //! pipeline share the machine's cores; the attackers' threads run at the lowest priority, without
-//! which the median rose to four times. The worst is told.
+//! which the median rose to four times. The worst is told, and in a short play the median too: a
+//! selection runs on whatever machine there is.
 
 use std::{
     fs,
@@ -44,7 +45,7 @@ struct Attacked {
     polite: Report,
 }
 
-fn play(random: Random, _short: bool) -> Outcome {
+fn play(random: Random, short: bool) -> Outcome {
     let mut stand = Stand::new(KafkaOptions::nodes(1), random);
     let pipeline = stand.pipeline(&[("ROLE", "receive")]);
     let forwarder = stand.pipeline(&[("ROLE", "forward")]);
@@ -64,7 +65,7 @@ fn play(random: Random, _short: bool) -> Outcome {
         done.push(format!("{} {}", one.attack.name, one.done));
     }
     outcome.note(format!("done: {}", done.join(", ")));
-    judge_latency(&mut outcome, &alone, &attacked);
+    judge_latency(&mut outcome, &alone, &attacked, !short);
     let served = first.served() && alone.iter().all(Report::served);
     outcome.demand(served, "the polite client was not served alone");
     outcome.demand_bounded_memory();
@@ -136,7 +137,7 @@ fn judge_attack(outcome: &mut Outcome, attacked: &Attacked) {
     demand(polite.served(), "the polite client was harmed");
 }
 
-fn judge_latency(outcome: &mut Outcome, alone: &[Report], attacked: &[Attacked]) {
+fn judge_latency(outcome: &mut Outcome, alone: &[Report], attacked: &[Attacked], demands: bool) {
     let p99s = |reports: &mut dyn Iterator<Item = &Report>| {
         let mut p99s: Vec<f64> = reports.map(|report| report.latency_p99_us() / 1000.0).collect();
         p99s.sort_by(f64::total_cmp);
@@ -148,7 +149,8 @@ fn judge_latency(outcome: &mut Outcome, alone: &[Report], attacked: &[Attacked])
     let p99 = |one: &&Attacked| one.polite.latency_p99_us();
     let worst = attacked.iter().max_by(|a, b| p99(a).total_cmp(&p99(b)));
     let worst = worst.map_or("none", |one| one.attack.name);
-    outcome.demand(median < usual * P99_TIMES, "the polite client's p99 doubled");
+    let doubled = median >= usual * P99_TIMES;
+    outcome.demand(!(demands && doubled), "the polite client's p99 doubled");
     outcome.note(format!(
         "p99 alone {usual:.1} ms ({:.1} to {:.1}), beside attacks {median:.1} ms: {:.1} times; \
          the worst, {worst}: {:.1} times",
