@@ -241,7 +241,7 @@ fn no_broker_at_start() {
     kafka.delay(Duration::from_secs(120));
     let brokers = kafka.brokers();
     let pipeline = Pipeline::start_unready(&[("KAFKA_BROKERS", brokers.as_str())]);
-    assert_retryable(&export(&pipeline), "kafka does not answer");
+    assert_retryable(&export(&pipeline), "kafka cannot be written to");
     assert_eq!((pipeline.page("/healthz").0, pipeline.page("/readyz").0), (200, 503));
     kafka.delay(Duration::ZERO);
     pipeline.await_ready();
