@@ -268,29 +268,22 @@ impl Report {
 
     /// Spans sent: of an open loop, what it really offered.
     pub(crate) fn generated(&self) -> u64 {
-        self.0["spans"]["generated"].as_u64().unwrap_or(0)
+        self.spans("generated")
     }
 
     /// Spans without a verdict within the client's deadline.
     pub(crate) fn timed_out(&self) -> u64 {
-        self.0["spans"]["timed_out"].as_u64().unwrap_or(0)
+        self.spans("timed_out")
     }
 
     /// Spans acknowledged.
     pub(crate) fn acknowledged(&self) -> u64 {
-        self.0["spans"]["acknowledged"].as_u64().unwrap_or(0)
-    }
-
-    /// Spans refused, by the name of the status.
-    pub(crate) fn refused(&self) -> Vec<(String, u64)> {
-        let by_status = self.0["spans"]["refused"].as_object().cloned().unwrap_or_default();
-        let count = |value: &Value| value.as_u64().unwrap_or(0);
-        by_status.iter().map(|(status, value)| (status.clone(), count(value))).collect()
+        self.spans("acknowledged")
     }
 
     /// Spans refused, whatever the status.
     pub(crate) fn refused_spans(&self) -> u64 {
-        self.refused().iter().map(|(_, spans)| spans).sum()
+        self.by_status("refused").map(|(_, spans)| spans).sum()
     }
 
     /// True when every span was acknowledged in the end: what a row demands of a load that meets
@@ -309,19 +302,27 @@ impl Report {
 
     /// Attempts that the client's own timer ended: the pipeline's reply was later than that.
     pub(crate) fn unanswered(&self) -> u64 {
-        self.0["unanswered"].as_u64().expect("a report counts them")
+        self.0["unanswered"].as_u64().expect(COMPLETE)
     }
 
     /// Spans rejected for good: none of what loadgen sends deserves it.
     pub(crate) fn rejected(&self) -> u64 {
-        let by_reason = self.0["spans"]["rejected"].as_object().cloned().unwrap_or_default();
-        by_reason.values().filter_map(Value::as_u64).sum()
+        self.by_status("rejected").map(|(_, spans)| spans).sum()
     }
 
     /// True when every refusal was UNAVAILABLE with RetryInfo: loadgen names those without it
     /// differently.
     pub(crate) fn only_unavailable(&self) -> bool {
-        self.rejected() == 0 && self.refused().iter().all(|(status, _)| status == "Unavailable")
+        self.rejected() == 0 && self.by_status("refused").all(|(status, _)| status == "Unavailable")
+    }
+
+    fn spans(&self, outcome: &str) -> u64 {
+        self.0["spans"][outcome].as_u64().expect(COMPLETE)
+    }
+
+    fn by_status(&self, outcome: &str) -> impl Iterator<Item = (&str, u64)> {
+        let spans = self.0["spans"][outcome].as_object().expect(COMPLETE);
+        spans.iter().map(|(status, count)| (status.as_str(), count.as_u64().expect(COMPLETE)))
     }
 }
 
@@ -345,6 +346,8 @@ fn file(name: &str) -> PathBuf {
     reaper::folder().join(format!("{number}-{name}"))
 }
 
+/// Nothing is read as 0 because it is not there.
+const COMPLETE: &str = "a report has every sum";
 const START_WITHIN: Duration = Duration::from_secs(30);
 const LOAD_WITHIN: Duration = Duration::from_secs(180);
 const DELIVERED_WITHIN: Duration = Duration::from_secs(90);

@@ -16,7 +16,7 @@ pub(super) const ROW: Row =
 fn play(random: Random, _short: bool) -> Outcome {
     let mut stand = Stand::new(KafkaOptions::nodes(1), random);
     stand.kafka.kill_9();
-    let mut pipeline = stand.launch(&[], &[]);
+    let pipeline = stand.launch(&[], &[]);
     wait::wait_for("the page", START_WITHIN, || pipeline.answers().then_some(()));
     let ready_early = pipeline.is_ready();
     // Nothing of this load may be acknowledged.
@@ -27,12 +27,11 @@ fn play(random: Random, _short: bool) -> Outcome {
     let recovered = wait::poll(RECOVERY_WITHIN, || pipeline.is_ready().then_some(()));
     let load = stand.load(&pipeline, &["--rate", "5k", "--duration", "5s", "--retry"]);
     let report = load.finish();
-    let running = pipeline.is_running();
     let mut outcome = stand.judge(&[&pipeline]);
     outcome.demand(!ready_early, "ready without a broker");
     outcome.demand(refused.turned_away(), "answered with something else than UNAVAILABLE");
     outcome.demand(report.served(), "not everything was acknowledged with the broker there");
-    outcome.demand(running && recovered.is_some(), "not ready 10 s after the broker was");
+    outcome.demand(recovered.is_some(), "not ready 10 s after the broker was");
     outcome
 }
 
