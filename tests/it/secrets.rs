@@ -91,10 +91,8 @@ fn mistakes_are_reported_without_the_secret() {
     for setting in &settings {
         given.extend(mistaken(setting).into_iter().map(|value| (setting.name, value)));
     }
-    given.extend([
-        // A misspelt variable.
-        ("KAFKA_PRODUCER_CONFG", format!("sasl.password={CANARY}")),
-    ]);
+    // A misspelt variable.
+    given.push(("KAFKA_PRODUCER_CONFG", format!("sasl.password={CANARY}")));
     for (name, value) in given {
         let variables = [&[brokers], &ports[..], &[(name, value.as_str())]].concat();
         assert_hidden(&run(&["check"], &variables), &value);
