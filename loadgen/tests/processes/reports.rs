@@ -235,7 +235,10 @@ fn processes_are_watched() {
     for process in processes {
         assert!(process["rss_peak_bytes"].as_u64() > Some(0), "{process}");
         assert!(process["cpu_us_per_span"].is_f64(), "{process}");
-        assert!(process["context_switches_voluntary"].as_u64() > Some(0), "{process}");
+        // Whether it waited or was preempted is up to the machine: a busy sink may never wait.
+        let switches = ["context_switches_voluntary", "context_switches_involuntary"]
+            .map(|kind| process[kind].as_u64().unwrap());
+        assert!(switches.iter().sum::<u64>() > 0, "{process}");
     }
 
     // No process has the largest number there is.
