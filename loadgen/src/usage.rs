@@ -255,11 +255,16 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn processes_are_watched() {
+        use std::io::{Read, Write};
         use std::process::{Command, Stdio};
 
         use super::Watch;
 
-        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let (stdin, stdout) = (Stdio::piped(), Stdio::piped());
+        let mut child = Command::new("cat").stdin(stdin).stdout(stdout).spawn().unwrap();
+        // It is seen at work: before that it may own no memory yet.
+        child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
         let target = WatchTarget { name: "child".to_owned(), pid: child.id() };
         let mut watch = Watch::begin(std::slice::from_ref(&target)).unwrap();
         drop(child.stdin.take());

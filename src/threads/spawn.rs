@@ -157,6 +157,10 @@ mod tests {
             })
             .unwrap();
         threads.spawn("prompt".to_owned(), None, || {}).unwrap();
+        // How long it takes to end is not what is tested.
+        while !threads.running[1].1.is_finished() {
+            std::thread::yield_now();
+        }
         assert_eq!(threads.join("", Instant::now() + Duration::from_millis(50)), ["late"]);
         drop(release);
         let late = threads.join("", Instant::now() + Duration::from_secs(10));

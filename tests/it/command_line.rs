@@ -1,6 +1,6 @@
 //! The program as an operator starts it: what it prints where, and its exit code.
 
-use crate::support::program::run;
+use crate::support::{nobody::Nobody, program::run};
 
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
@@ -48,9 +48,8 @@ fn print_config_tells_origins() {
 /// A health check of a process that is not there ends with 1 and says where it asked.
 #[test]
 fn healthcheck_ends_with_1() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let nobody = Nobody::new();
+    let address = nobody.address();
     let output = run(&["healthcheck"], &[("HTTP_PORT", &address.port().to_string())]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains(&format!("http://{address}/healthz")), "{output:?}");

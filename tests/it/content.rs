@@ -85,7 +85,8 @@ fn start(kafka: &MockKafka, variables: &[(&str, &str)]) -> Program {
 #[test]
 fn receiving_tells_no_content_and_adds_no_series() {
     let kafka = MockKafka::start(&[TOPIC], 1);
-    let program = start(&kafka, &[("ROLE", "receive")]);
+    // One producer: two would have their first statistics at different times.
+    let program = start(&kafka, &[("ROLE", "receive"), ("PUBLISH_THREADS", "1")]);
     let client = program.client();
     assert_eq!(client.export(&request(vec![span(0, 0)])).code(), Code::Ok);
     // Some come with librdkafka's first statistics only.
@@ -130,6 +131,10 @@ fn forwarding_tells_no_content_and_adds_no_series() {
     ];
     let program = start(&kafka, &variables);
     assert_eq!(kafka.read(DEAD_LETTER_TOPIC, 1, 3).len(), 3);
+    // It comes with the first statistics after a record, and last of them.
+    eventually("the lag is told", || {
+        series(&program).iter().any(|name| name.contains("forward_lag_seconds"))
+    });
     let before = series(&program);
     produce(&marked_request(vec![marked(1)]), MARK.as_bytes());
     assert_eq!(kafka.read(DEAD_LETTER_TOPIC, 1, 6).len(), 6);

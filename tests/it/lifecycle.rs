@@ -50,7 +50,7 @@ fn draining(kafka: &MockKafka) -> Program {
 fn sigterm_answers_what_is_in_flight() {
     let kafka = MockKafka::start(&[TOPIC], PARTITIONS);
     let mut program = start(&kafka, &[]);
-    kafka.delay(Duration::from_millis(1500));
+    kafka.delay(Duration::from_secs(3));
     for reply in terminate_in_flight(&program) {
         assert_eq!(reply.code(), Code::Ok, "{:?}", reply.status);
     }
@@ -64,7 +64,7 @@ fn sigterm_answers_what_is_in_flight() {
 #[test]
 fn silent_broker_does_not_hold_the_end_up() {
     let kafka = MockKafka::start(&[TOPIC], PARTITIONS);
-    let mut program = start(&kafka, &[("SHUTDOWN_DEADLINE", "3s")]);
+    let mut program = start(&kafka, &[("SHUTDOWN_DEADLINE", "8s")]);
     kafka.delay(Duration::from_secs(120));
     for reply in terminate_in_flight(&program) {
         assert_eq!(reply.code(), Code::Unavailable, "{:?}", reply.status);
@@ -86,7 +86,7 @@ fn start_forwarding(kafka: &MockKafka) -> Program {
         ("KAFKA_CONSUMER_GROUP", GROUP),
         ("KAFKA_CONSUMER_CONFIG", "session.timeout.ms=3000,heartbeat.interval.ms=500"),
         ("JAEGER_ENDPOINT", "127.0.0.1:9"),
-        ("SHUTDOWN_DEADLINE", "10s"),
+        ("SHUTDOWN_DEADLINE", "20s"),
     ];
     let program = Program::start_unready(&variables);
     let retries = "otel_pipeline_forward_retries_total{class=\"now\"}";

@@ -31,8 +31,7 @@ fn test_app_reaches_jaeger() {
     assert_eq!(trace_ids(&sent).len(), 10);
     let stored = scene.await_in_jaeger(&sent);
     placed_span::assert_same(&stored, &placed_span::without_schema_urls(sent));
-    let services = scene.jaeger().services();
-    assert!(services.contains(&"test-app".to_owned()), "{services:?}");
+    scene.await_service("test-app");
 }
 
 /// The spans of a foreign client are in Jaeger and in the topic, field for field; each record's

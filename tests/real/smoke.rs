@@ -82,7 +82,5 @@ fn telemetrygen_reaches_jaeger_through_the_tap() {
     assert_eq!(sent.len(), 10);
     let stored = scene.await_in_jaeger(&sent);
     placed_span::assert_same(&stored, &placed_span::without_schema_urls(sent));
-    wait::wait_for("the service's name", Duration::from_secs(10), || {
-        scene.jaeger().services().contains(&scene.service).then_some(())
-    });
+    scene.await_service(&scene.service);
 }

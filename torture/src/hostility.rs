@@ -28,7 +28,7 @@ pub(crate) struct Attack {
 
 /// Every one of them.
 pub(crate) const ATTACKS: &[Attack] = &[
-    Attack { connections: 900.0, ..attack("crowd", crowd, 2 * CROWD as u64, PEER_LIMIT) },
+    Attack { connections: 900.0, ..attack("crowd", crowd, CROWD as u64 + 1, PEER_LIMIT) },
     attack("other protocols", other_protocols, 3, OTHER_PROTOCOLS),
     Attack { connections: 3.0 * SLOW as f64, ..attack("slowloris", slowloris, 1000, &[]) },
     attack("rapid reset", |port, until| flood(port, until, false, rapid_reset), 1, ENDED),
@@ -72,7 +72,8 @@ fn crowd(address: SocketAddr, until: Instant) -> u64 {
     let mut opened = 0;
     while Instant::now() < until {
         // This process may be out of descriptors before the port is out of patience.
-        let open: Vec<_> = (0..CROWD).map_while(|_| TcpStream::connect(address).ok()).collect();
+        let connect = |_| TcpStream::connect(address).ok().filter(|_| Instant::now() < until);
+        let open: Vec<_> = (0..CROWD).map_while(connect).collect();
         opened += open.len() as u64;
         rest(Duration::from_millis(100));
     }

@@ -331,6 +331,17 @@ pub(crate) fn rest(time: Duration) {
     thread::sleep(time);
 }
 
+/// The records that wait to be forwarded, once they are `least` or an answer came that is new for
+/// sure: while much waits, a partition's end is asked for every five seconds.
+pub(crate) fn lag_once_told(pipeline: &Pipeline, least: f64) -> f64 {
+    let mut lag = 0.0;
+    wait::poll(LAG_TOLD_WITHIN, || {
+        lag = pipeline.metric("forward_lag_records");
+        (lag >= least).then_some(())
+    });
+    lag
+}
+
 /// A program that cargo built beside this one.
 pub(crate) fn program(name: &str) -> PathBuf {
     let own = env::current_exe().expect("the system knows this program's path");
@@ -350,4 +361,6 @@ fn file(name: &str) -> PathBuf {
 const COMPLETE: &str = "a report has every sum";
 const START_WITHIN: Duration = Duration::from_secs(30);
 const LOAD_WITHIN: Duration = Duration::from_secs(180);
+/// Two times that the ends are asked for, should the first be in vain.
+const LAG_TOLD_WITHIN: Duration = Duration::from_secs(12);
 const DELIVERED_WITHIN: Duration = Duration::from_secs(90);

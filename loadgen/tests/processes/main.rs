@@ -320,7 +320,7 @@ fn a_restarted_receiver_gets_the_rest() {
     let mut before = Sink::start(&["--until-spans", "500"]);
     let endpoint = before.endpoint.clone();
     let running = loadgen("run")
-        .args(["--endpoint", &endpoint, "--rate", "4k", "--requests", "20"])
+        .args(["--endpoint", &endpoint, "--rate", "1k", "--requests", "20"])
         .args(["--spans-per-request", "100", "--spans-per-trace", "10", "--connections", "2"])
         .args(["--retry", "--json", "-", "--ledger"])
         .arg(&ledger)
@@ -373,10 +373,9 @@ fn exit_codes_tell_usage_from_void() {
     let usage = loadgen("run").args(["--span-bytes", "1"]).output().unwrap();
     assert_eq!((usage.status.code(), usage.stdout.len()), (Some(2), 0));
 
-    // A port that was free a moment ago and is not listened on.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // The port is ours, and nobody listens on it at this address.
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://127.0.0.2:{}", elsewhere.local_addr().unwrap().port());
     let refused = loadgen("run").args(["--endpoint", &endpoint]).output().unwrap();
     assert_eq!((refused.status.code(), refused.stdout.len()), (Some(3), 0));
 

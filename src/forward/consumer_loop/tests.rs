@@ -58,7 +58,7 @@ fn a_partition_that_fell_silent_goes_on() {
     cluster.create_topic(TOPIC, 1, 1).unwrap();
     let telemetry = Arc::new(Telemetry::new());
     let mut forward = forward_loop(&cluster.bootstrap_servers(), &telemetry);
-    forward.watchdog = Watchdog::new(Duration::from_secs(2));
+    forward.watchdog = Watchdog::new(Duration::from_secs(6));
     let received = |count| {
         let next = Some(NextOffset(count));
         move |forward: &ForwardLoop| forward.window.offsets().received(P, NextOffset(0)) == next

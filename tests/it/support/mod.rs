@@ -5,6 +5,7 @@ pub(crate) mod backend;
 pub(crate) mod forwarding;
 pub(crate) mod http;
 pub(crate) mod mock_kafka;
+pub(crate) mod nobody;
 pub(crate) mod otlp_client;
 pub(crate) mod pipeline;
 pub(crate) mod program;
@@ -14,11 +15,11 @@ pub(crate) mod spans;
 
 use std::time::{Duration, Instant};
 
-/// Waits until `condition` holds; fails the test, naming `what`, after half a minute.
+/// Waits until `condition` holds; fails the test, naming `what`, after a minute.
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !condition() {
-        assert!(Instant::now() < deadline, "not within 30 s: {what}");
+        assert!(Instant::now() < deadline, "not within a minute: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -1,4 +1,4 @@
-//! Settings fit for a test of the forward half: quick to batch, to time out and to try again.
+//! Settings fit for a test of the forward half: quick to batch and to try again.
 
 use otel_event_pipeline::config::Config;
 
@@ -19,7 +19,6 @@ pub(crate) fn config(brokers: &str, endpoint: &str) -> Config {
         ("JAEGER_ENDPOINT", endpoint),
         ("FORWARD_BATCH_AGE", "20ms"),
         ("FORWARD_REQUESTS_IN_FLIGHT", "3"),
-        ("FORWARD_REQUEST_TIMEOUT", "500ms"),
         ("FORWARD_RETRY_BACKOFF_MIN", "5ms"),
         ("FORWARD_RETRY_BACKOFF_MAX", "50ms"),
     ])

@@ -93,6 +93,13 @@ impl Scene {
         spans
     }
 
+    /// Waits until Jaeger lists a service.
+    pub(crate) fn await_service(&self, name: &str) {
+        wait::wait_for("the service's name", DELIVERED_WITHIN, || {
+            self.jaeger().services().iter().any(|service| service == name).then_some(())
+        });
+    }
+
     /// Waits until Jaeger holds as many spans of each trace as were sent, and returns them all.
     pub(crate) fn await_in_jaeger(&self, sent: &Spans) -> Spans {
         let mut missing: BTreeMap<&[u8], usize> = BTreeMap::new();

@@ -23,7 +23,7 @@ fn play(random: Random, short: bool) -> Outcome {
     // A static member is back within its session, so that every life forwards something.
     let settings = [("ROLE", "forward"), ("INSTANCE", "torture")];
     let mut forwarder = stand.pipeline(&settings);
-    let duration = if short { "12s" } else { "25s" };
+    let duration = if short { "15s" } else { "25s" };
     let mut load = stand.load(&receiver, &["--rate", "10k", "--duration", duration, "--retry"]);
     let ordered = stand.load(&receiver, &[ORDERED, &["--duration", duration]].concat());
     let kills = stand.kill_while(&mut load, &mut forwarder, 1200..4000);

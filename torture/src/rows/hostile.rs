@@ -29,7 +29,7 @@ use crate::{
 };
 
 pub(super) const ROW: Row =
-    Row { name: "hostile", fault: "hostile clients beside a polite one", short_seconds: 85, play };
+    Row { name: "hostile", fault: "hostile clients beside a polite one", short_seconds: 115, play };
 
 /// An attack, and what was seen of it.
 struct Attacked {
@@ -75,7 +75,7 @@ fn play(random: Random, short: bool) -> Outcome {
 /// Starts the polite client.
 fn offer(stand: &mut Stand, pipeline: &Pipeline) -> Load {
     let shape = ["--spans-per-request", "20", "--connections", "1"];
-    stand.load(pipeline, &[&["--rate", "2k", "--duration", "3500ms"], &shape[..]].concat())
+    stand.load(pipeline, &[&["--rate", "2k", "--duration", "5500ms"], &shape[..]].concat())
 }
 
 /// Plays an attack while the polite client is there.
@@ -88,11 +88,15 @@ fn beside(attack: &'static Attack, stand: &mut Stand, pipeline: &Pipeline) -> At
     wait::wait_for("the polite client", START_WITHIN, || (requests() > none).then_some(()));
     let (done, connections) = play_attack(attack, pipeline);
     let accompanied = load.is_running();
-    let risen = before.iter().zip(counts()).map(|(before, after)| after - before);
-    let unseen = attack.counted.iter().zip(risen);
-    let unseen = unseen.filter(|((_, least), rise)| rise < least).map(|((name, _), _)| *name);
-    let unseen = unseen.collect();
     let polite = load.finish();
+    // What the attacker said last may still be on its way.
+    let unseen = || -> Vec<_> {
+        let risen = before.iter().zip(counts()).map(|(before, after)| after - before);
+        let demanded = attack.counted.iter().zip(risen);
+        demanded.filter(|((_, least), rise)| rise < least).map(|((name, _), _)| *name).collect()
+    };
+    wait::poll(COUNTED_WITHIN, || unseen().is_empty().then_some(()));
+    let unseen = unseen();
     Attacked { attack, done, connections, unseen, accompanied, polite }
 }
 
@@ -163,8 +167,9 @@ fn judge_latency(outcome: &mut Outcome, alone: &[Report], attacked: &[Attacked],
 
 /// Then the polite client is alone for once: what else the machine does changes by the minute.
 const ATTACKS_IN_A_ROW: usize = 3;
-/// A second less than the polite client's time.
-const ATTACK: Duration = Duration::from_millis(2500);
+/// A second and a half less than the polite client's time.
+const ATTACK: Duration = Duration::from_secs(4);
+const COUNTED_WITHIN: Duration = Duration::from_secs(5);
 const START_WITHIN: Duration = Duration::from_secs(10);
 /// `OTLP_CONNECTIONS_PER_PEER_MAX`.
 const CONNECTIONS_MAX: f64 = 1000.0;

@@ -15,12 +15,12 @@ use crate::{
 };
 
 pub(super) const ROW: Row =
-    Row { name: "sigterm", fault: "SIGTERM under load", short_seconds: 60, play };
+    Row { name: "sigterm", fault: "SIGTERM under load", short_seconds: 80, play };
 
 fn play(random: Random, short: bool) -> Outcome {
     let mut stand = Stand::new(KafkaOptions::nodes(1), random);
     let mut pipeline = stand.pipeline(&[]);
-    let duration = if short { "25s" } else { "40s" };
+    let duration = if short { "45s" } else { "60s" };
     let mut load =
         stand.load(&pipeline, &["--rate", "10k", "--duration", duration, "--retry", "60s"]);
     let mut exits = Vec::new();

@@ -56,7 +56,7 @@ struct Storm {
     /// Asked to end, and not yet looked at.
     leaving: Vec<Pipeline>,
     launched: usize,
-    /// Members that took part in the group before they went: with a name of their own, without.
+    /// Members that took part in the group before they went: without a name of their own, with.
     joined: [u32; 2],
     killed: u32,
     /// How many ended when asked to, and how many of them with another exit code than 0.
@@ -95,7 +95,8 @@ impl Storm {
         // Before that nobody listens to signals.
         wait::wait_for("a member's page", START_WITHIN, || pipeline.answers().then_some(()));
         let has_joined = || pipeline.metric(REBALANCES) > 0.0;
-        if !is_killed {
+        // Of each kind one at the least joins before it goes, however it goes.
+        if !is_killed || self.joined[usize::from(is_static)] == 0 {
             // In vain where the group takes longer: then it leaves while it joins.
             wait::poll(JOINED_WITHIN, || has_joined().then_some(()));
         }
@@ -138,8 +139,9 @@ const REBALANCES: &str = "forward_rebalances_total";
 const MEMBERS_MAX: usize = 3;
 /// A member that joins is one change at least, and so is one that goes.
 const CHANGES_MIN: f64 = 4.0;
-/// A rebalance waits for a dead member until its session ends, after 6 s.
-const JOINED_WITHIN: Duration = Duration::from_secs(8);
+/// A rebalance waits for a dead member until its session ends, after 6 s, and each other member
+/// hears of it at its next heartbeat.
+const JOINED_WITHIN: Duration = Duration::from_secs(20);
 const START_WITHIN: Duration = Duration::from_secs(30);
 /// The default deadline of 25 s, and what a busy machine adds.
 const EXIT_WITHIN: Duration = Duration::from_secs(30);
