@@ -98,7 +98,8 @@ torture: ## Every fault and overload under load: a line per row, and what was lo
 	$(need_c)
 	scripts/real-parts kafka
 	$(release_build)
-	target/release/torture $(TORTURE)
+	@# The hostile clients are thousands in one process.
+	ulimit -n "$$(ulimit -Hn)" && target/release/torture $(TORTURE)
 
 .PHONY: deep
 deep: ## Loom, Miri, sanitizers and long fuzzing, outside CI (needs nightly Rust, some 5 GB).
