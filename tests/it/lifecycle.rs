@@ -5,6 +5,7 @@ use std::{net::TcpListener, thread, time::Duration};
 use tonic::Code;
 
 use crate::support::{
+    backend::{Backend, Reply as BackendReply},
     eventually,
     mock_kafka::MockKafka,
     otlp_client::{Reply, framed},
@@ -75,8 +76,8 @@ fn silent_broker_does_not_hold_the_end_up() {
     assert_eq!(program.exit_code(), Some(0), "nothing is late");
 }
 
-/// A program in the role `forward`, whose topic holds a record, with a backend that is away.
-fn start_forwarding(kafka: &MockKafka) -> Program {
+/// A program in the role `forward` whose topic holds a record.
+fn start_forwarding(kafka: &MockKafka, endpoint: &str) -> Program {
     kafka.produce(TOPIC, 0, Some(b"key"), Some(&request(trace(1, 2))));
     kafka.flush();
     let brokers = kafka.brokers();
@@ -85,10 +86,15 @@ fn start_forwarding(kafka: &MockKafka) -> Program {
         ("KAFKA_BROKERS", brokers.as_str()),
         ("KAFKA_CONSUMER_GROUP", GROUP),
         ("KAFKA_CONSUMER_CONFIG", "session.timeout.ms=3000,heartbeat.interval.ms=500"),
-        ("JAEGER_ENDPOINT", "127.0.0.1:9"),
+        ("JAEGER_ENDPOINT", endpoint),
         ("SHUTDOWN_DEADLINE", "20s"),
     ];
-    let program = Program::start_unready(&variables);
+    Program::start_unready(&variables)
+}
+
+/// The same, with a backend that is away.
+fn start_forwarding_in_vain(kafka: &MockKafka) -> Program {
+    let program = start_forwarding(kafka, "127.0.0.1:9");
     let retries = "otel_pipeline_forward_retries_total{class=\"now\"}";
     eventually("the backend is tried again", || program.metric(retries) >= 2.0);
     program
@@ -99,7 +105,19 @@ fn start_forwarding(kafka: &MockKafka) -> Program {
 #[test]
 fn sigterm_without_a_backend() {
     let kafka = MockKafka::start(&[TOPIC, DEAD_LETTER_TOPIC], PARTITIONS);
-    let mut program = start_forwarding(&kafka);
+    let mut program = start_forwarding_in_vain(&kafka);
+    program.terminate();
+    assert_eq!(program.exit_code(), Some(0));
+    assert_eq!(kafka.committed(GROUP, TOPIC, PARTITIONS), [None; PARTITIONS as usize]);
+}
+
+/// SIGTERM while the backend takes requests and never answers: the same.
+#[test]
+fn sigterm_with_a_silent_backend() {
+    let kafka = MockKafka::start(&[TOPIC, DEAD_LETTER_TOPIC], PARTITIONS);
+    let backend = Backend::start(|_| BackendReply::Hang);
+    let mut program = start_forwarding(&kafka, &backend.endpoint());
+    eventually("the backend was asked", || !backend.exports().is_empty());
     program.terminate();
     assert_eq!(program.exit_code(), Some(0));
     assert_eq!(kafka.committed(GROUP, TOPIC, PARTITIONS), [None; PARTITIONS as usize]);
@@ -109,7 +127,7 @@ fn sigterm_without_a_backend() {
 #[test]
 fn sigterm_without_backend_and_broker() {
     let kafka = MockKafka::start(&[TOPIC, DEAD_LETTER_TOPIC], PARTITIONS);
-    let mut program = start_forwarding(&kafka);
+    let mut program = start_forwarding_in_vain(&kafka);
     kafka.delay(Duration::from_secs(120));
     program.terminate();
     assert_eq!(program.exit_code(), Some(0));
