@@ -21,4 +21,4 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
-pub use server::{Admin, AdminError};
+pub use server::{Admin, AdminError, AdminStop};

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mio::{Events, Interest, Poll, Token, net::TcpListener};
+use mio::{Events, Interest, Poll, Token, Waker, net::TcpListener};
 use thiserror::Error;
 
 use super::{
@@ -42,8 +42,9 @@ pub enum AdminError {
     Poll(#[source] io::Error),
 }
 
-/// The listener's token; those below are slots of connections.
+/// The tokens of what is no connection; those below are their slots.
 const LISTENER: Token = Token(ADMIN_CONNECTIONS_MAX);
+const STOP: Token = Token(ADMIN_CONNECTIONS_MAX + 1);
 
 /// The HTTP pages, bound and ready to run.
 pub struct Admin {
@@ -52,6 +53,26 @@ pub struct Admin {
     poll: Poll,
     connections: [Option<Connection>; ADMIN_CONNECTIONS_MAX],
     sources: Sources,
+    stop: Arc<AdminStop>,
+}
+
+/// Ends the admin thread, from any other.
+pub struct AdminStop {
+    asked: AtomicBool,
+    waker: Waker,
+}
+
+impl AdminStop {
+    /// Asks for the end, which comes at once.
+    pub fn stop(&self) {
+        self.asked.store(true, Ordering::Release);
+        // Were it not woken, it would look after a tick.
+        self.waker.wake().ok();
+    }
+
+    fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire)
+    }
 }
 
 impl Admin {
@@ -73,9 +94,12 @@ impl Admin {
         poll.registry()
             .register(&mut listener, LISTENER, Interest::READABLE)
             .map_err(AdminError::Poll)?;
+        let waker = Waker::new(poll.registry(), STOP).map_err(AdminError::Poll)?;
+        let stop = Arc::new(AdminStop { asked: AtomicBool::new(false), waker });
         telemetry.build_info.show(role);
         let connections = std::array::from_fn(|_| None);
-        Ok(Self { listener, address, poll, connections, sources: Sources { telemetry, health } })
+        let sources = Sources { telemetry, health };
+        Ok(Self { listener, address, poll, connections, sources, stop })
     }
 
     /// Where the pages are, with the port that the system chose if it was asked to.
@@ -83,13 +107,18 @@ impl Admin {
         self.address
     }
 
-    /// Serves until `stop` is set, which it notices within [`ADMIN_TICK`].
-    pub fn run(mut self, stop: &AtomicBool) {
+    /// What ends [`Admin::run`].
+    pub fn stopper(&self) -> Arc<AdminStop> {
+        Arc::clone(&self.stop)
+    }
+
+    /// Serves until it is stopped.
+    pub fn run(mut self) {
         let heartbeat = self.sources.health.heartbeat("admin");
         let mut summary = SummaryLog::new(&self.sources.telemetry, Instant::now());
-        let mut events = Events::with_capacity(ADMIN_CONNECTIONS_MAX + 1);
+        let mut events = Events::with_capacity(ADMIN_CONNECTIONS_MAX + 2);
         let mut next_tick = Instant::now();
-        while !stop.load(Ordering::Acquire) {
+        while !self.stop.is_asked() {
             let now = Instant::now();
             if now >= next_tick {
                 heartbeat.beat();
@@ -106,7 +135,7 @@ impl Admin {
                 Err(error) => panic!("the event queue of the HTTP pages failed: {error}"),
             }
             for event in &events {
-                if event.token() != LISTENER {
+                if event.token() < LISTENER {
                     self.drive(event.token().0);
                 }
             }

@@ -4,17 +4,14 @@
 use std::{
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
-use super::{Admin, AdminError};
+use super::{Admin, AdminError, AdminStop};
 use crate::{
     config::{AdminConfig, Role},
     health::Health,
@@ -30,7 +27,7 @@ struct Pages {
     address: SocketAddr,
     telemetry: Arc<Telemetry>,
     health: Arc<Health>,
-    stop: Arc<AtomicBool>,
+    stop: Arc<AdminStop>,
     threads: Threads,
 }
 
@@ -44,10 +41,9 @@ impl Pages {
         let admin = Admin::bind(&config(0), Arc::clone(&telemetry), Arc::clone(&health), Role::All)
             .unwrap();
         let address = admin.local_addr();
-        let stop = Arc::new(AtomicBool::new(false));
+        let stop = admin.stopper();
         let mut threads = Threads::new();
-        let stopped = Arc::clone(&stop);
-        threads.spawn("admin".to_owned(), None, move || admin.run(&stopped)).unwrap();
+        threads.spawn("admin".to_owned(), None, move || admin.run()).unwrap();
         Self { address, telemetry, health, stop, threads }
     }
 
@@ -76,7 +72,7 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
+        self.stop.stop();
         let late = self.threads.join("admin", Instant::now() + PATIENCE);
         assert_eq!(late, Vec::<String>::new());
     }

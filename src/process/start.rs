@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::receive_half::ReceiveSide;
 use crate::{
-    admin::{Admin, AdminError},
+    admin::{Admin, AdminError, AdminStop},
     config::Config,
     forward::{ForwardHalf, PrepareError},
     health::{Condition, Health},
@@ -57,7 +57,7 @@ pub struct Process {
     /// Ends the forward loops and the metadata watch.
     pub(super) stop: Arc<AtomicBool>,
     /// Ends the admin pages, which tell of everything else to the last.
-    pub(super) stop_admin: Arc<AtomicBool>,
+    pub(super) stop_admin: Arc<AdminStop>,
     pub(super) http_address: SocketAddr,
 }
 
@@ -94,13 +94,12 @@ impl Process {
             receive,
             serving,
             stop: Arc::new(AtomicBool::new(false)),
-            stop_admin: Arc::new(AtomicBool::new(false)),
+            stop_admin: admin.stopper(),
             http_address,
             config,
         };
         process.announce(&layout);
-        let stop_admin = Arc::clone(&process.stop_admin);
-        process.threads.spawn("admin".to_owned(), None, move || admin.run(&stop_admin))?;
+        process.threads.spawn("admin".to_owned(), None, move || admin.run())?;
         process.start_metadata(forward.as_ref(), &topic, &health)?;
         if let Some(forward) = forward {
             process.start_forward(forward)?;

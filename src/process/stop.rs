@@ -89,7 +89,7 @@ impl Process {
             Step::Send => "send",
             Step::Metadata => "metadata",
             Step::Admin => {
-                self.stop_admin.store(true, Ordering::Release);
+                self.stop_admin.stop();
                 "admin"
             }
             Step::Close => return self.close_clients(until),
