@@ -10,7 +10,7 @@ use crate::support::{
     placed_span::{self, Spans},
     scene::Scene,
     tap::Tap,
-    telemetrygen, wait,
+    telemetrygen,
 };
 
 const FLUSH_WITHIN: Duration = Duration::from_secs(30);
