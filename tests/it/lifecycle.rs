@@ -51,13 +51,16 @@ fn draining(kafka: &MockKafka) -> Program {
 fn sigterm_answers_what_is_in_flight() {
     let kafka = MockKafka::start(&[TOPIC], PARTITIONS);
     let mut program = start(&kafka, &[]);
+    // What a first request learns of the broker would be delayed as well, each answer by itself.
+    let first = program.client().export(&request(trace(REQUESTS as u8, 2)));
+    assert_eq!(first.code(), Code::Ok, "{:?}", first.status);
     kafka.delay(Duration::from_secs(3));
     for reply in terminate_in_flight(&program) {
         assert_eq!(reply.code(), Code::Ok, "{:?}", reply.status);
     }
     assert_eq!(program.exit_code(), Some(0));
     kafka.delay(Duration::ZERO);
-    assert_eq!(kafka.records(TOPIC, PARTITIONS).len(), REQUESTS);
+    assert_eq!(kafka.records(TOPIC, PARTITIONS).len(), 1 + REQUESTS);
 }
 
 /// A broker that stays silent cannot hold the end up: what it owes is answered UNAVAILABLE, for the
